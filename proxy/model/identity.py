@@ -1,0 +1,37 @@
+"""Who is asking: a person who logged in, or a service that proved a key."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One authenticated party, as every later phase sees it.
+
+    `kind` says which: a *person* comes from an identity provider through a session, a *service* from a verified
+    client certificate. Nobody is represented by `None`, never by an empty Identity.
+    """
+
+    kind: Literal["person", "service"]
+    subject: str  # OIDC `sub`, SPIFFE ID (`spiffe://…`) or DNS name
+    provider: str = ""  # name of the login provider in the configuration; "" for services
+    email: str = ""  # canonical lower-case address, only when the provider says it is verified; else ""
+    name: str = ""  # for display
+    groups: frozenset[str] = frozenset()
+    claims: dict[str, Any] = {}  # the mapped-through claims of the ID token, JSON values; absent means unknown
+    session: str = ""  # public session id (`sid`), "" for services
+    auth_time: float | None = None  # seconds since the epoch of the last active authentication; None is unknown
+    acr: str = ""
+    amr: tuple[str, ...] = ()
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A client certificate that passed verification (RFC 5280 path, times, EKU, CRL)."""
+
+    sha256: str  # hex SHA-256 of the DER
+    serial: str  # hex
+    names: tuple[str, ...]  # URI and DNS subject alternative names, URIs first, as presented (CN is never read)
+    not_after: float  # seconds since the epoch
+    good_until: float  # when the verdict must be made anew: min(chain not_after, CRL nextUpdate)

@@ -1,0 +1,42 @@
+"""What a decision is: a value with its reason, the rule that made it, and what would have had to be true."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+from proxy.model.reasons import Reason
+
+
+class Outcome(str, Enum):
+    """The three things that can be done with a request."""
+
+    ALLOW = "allow"
+    CHALLENGE = "challenge"  # log in, or log in again
+    DENY = "deny"
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """One condition that did not hold: which rule, which condition, and a sentence that explains it to a person.
+
+    `unknown` is True when the fact was missing rather than wrong.
+    """
+
+    rule: str
+    condition: str
+    explanation: str
+    unknown: bool = False
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer of `policy.decide`.
+
+    `rule` is the rule that allowed or denied; for a default deny or a challenge it is the rule that came nearest.
+    `failed` lists the conditions that did not hold in the nearest rule (empty for ALLOW).
+    """
+
+    outcome: Outcome
+    reason: Reason
+    rule: str = ""
+    failed: tuple[Failed, ...] = ()
