@@ -5,11 +5,11 @@ Audit code, HTTP status, the sentence a person reads and the remedy offered all 
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
 
-class Reason(str, Enum):
+class Reason(StrEnum):
     """Why a request was let through, challenged or refused. The value is the audit and JSON code."""
 
     # let through
@@ -98,7 +98,7 @@ MEANING: dict[Reason, Meaning] = {
     Reason.ORIGIN_REFUSED: Meaning(
         403,
         "Another site tried to open this connection",
-        "Open the app itself and try from there. If a site of yours needs this, its origin must be listed on the route.",
+        "Open the app itself and try from there. A site that needs this must be listed on the route.",
     ),
     Reason.CERTIFICATE_REQUIRED: Meaning(401, "A client certificate is required", _CERT),
     Reason.CERTIFICATE_EXPIRED: Meaning(403, "The client certificate has expired", _CERT),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 import msgspec
 
 from proxy.model.reasons import Reason
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """The three things that can be done with a request."""
 
     ALLOW = "allow"

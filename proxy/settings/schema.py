@@ -27,14 +27,14 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 # --- listeners -------------------------------------------------------------------------------------------------
 
 
-class CertificatePair(_Strict):
+class CertificatePair(_Strict, frozen=True, kw_only=True):
     """A certificate chain and its private key, both PEM files; chosen by SNI from the names in the certificate."""
 
     cert: str
     key: str
 
 
-class Tls(_Strict):
+class Tls(_Strict, frozen=True, kw_only=True):
     """TLS of a listener. `client_ca` makes the listener ask for a client certificate; routes decide who needs one."""
 
     certificates: Annotated[tuple[CertificatePair, ...], Meta(min_length=1)]
@@ -44,7 +44,7 @@ class Tls(_Strict):
     min_version: Literal["1.2", "1.3"] = "1.2"
 
 
-class Listener(_Strict):
+class Listener(_Strict, frozen=True, kw_only=True):
     """One address to listen on. With `tls` it serves the routes; without, it only redirects to https,
     unless `cleartext: proxy` says that TLS ends in front of it (loopback or with `trusted_proxies` only)."""
 
@@ -57,14 +57,14 @@ class Listener(_Strict):
 # --- login -----------------------------------------------------------------------------------------------------
 
 
-class SecretRef(_Strict):
+class SecretRef(_Strict, frozen=True, kw_only=True):
     """Where a secret is: an environment variable or a file. Secrets are never written in the configuration."""
 
     env: str | None = None
     file: str | None = None
 
 
-class ClaimsMapping(_Strict):
+class ClaimsMapping(_Strict, frozen=True, kw_only=True):
     """Which claim holds what; dots reach into nested objects (`realm_access.roles`)."""
 
     subject: str = "sub"
@@ -73,7 +73,7 @@ class ClaimsMapping(_Strict):
     groups: str = "groups"
 
 
-class Provider(_Strict):
+class Provider(_Strict, frozen=True, kw_only=True):
     """An OpenID provider. `domains` sends people who type a mail address of these domains straight to it."""
 
     name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,31}$")]
@@ -91,14 +91,14 @@ class Provider(_Strict):
     authorization_params: dict[str, str] = {}
 
 
-class Login(_Strict):
+class Login(_Strict, frozen=True, kw_only=True):
     """The host of our own pages and the identity providers. Without providers only certificates identify anybody."""
 
     url: str
     providers: tuple[Provider, ...] = ()
 
 
-class Sessions(_Strict):
+class Sessions(_Strict, frozen=True, kw_only=True):
     """How long a login lasts. `refresh` is how often tokens and groups are renewed at the provider;
     `outage_grace` is how long a session goes on while the provider is down."""
 
@@ -112,7 +112,7 @@ class Sessions(_Strict):
 # --- identity to apps, state, record, admin ---------------------------------------------------------------------
 
 
-class Assertion(_Strict):
+class Assertion(_Strict, frozen=True, kw_only=True):
     """Keys that sign `X-Ostiary-Assertion`: `key` signs, `previous` are still published."""
 
     key: str
@@ -120,7 +120,7 @@ class Assertion(_Strict):
     lifetime: Duration = Duration(300)
 
 
-class Audit(_Strict):
+class Audit(_Strict, frozen=True, kw_only=True):
     """The decision record: JSON lines, rotated by size. `on_failure`: refuse requests, or continue without record."""
 
     file: str = "var/audit.jsonl"
@@ -129,14 +129,14 @@ class Audit(_Strict):
     on_failure: Literal["refuse", "continue"] = "refuse"
 
 
-class Admin(_Strict):
+class Admin(_Strict, frozen=True, kw_only=True):
     """Health, readiness and metrics. Loopback unless `allow_remote` says otherwise."""
 
     address: str = "127.0.0.1:9901"
     allow_remote: bool = False
 
 
-class Limits(_Strict):
+class Limits(_Strict, frozen=True, kw_only=True):
     """Every bound on what a client may cost. Deadlines are absolute, not per byte."""
 
     header_bytes: Size = Size(32 * 1024)
@@ -158,7 +158,7 @@ class Limits(_Strict):
 # --- routes ----------------------------------------------------------------------------------------------------
 
 
-class Hours(_Strict):
+class Hours(_Strict, frozen=True, kw_only=True):
     """A weekly window: `days` mon…sun, `from`/`to` as HH:MM in `zone` (an IANA name). `to` before `from` wraps."""
 
     start: Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")] = msgspec.field(name="from", default="00:00")
@@ -177,7 +177,7 @@ class Hours(_Strict):
     zone: str = "UTC"
 
 
-class Conditions(_Strict):
+class Conditions(_Strict, frozen=True, kw_only=True):
     """All that are given must hold (AND); a list inside one is OR. Absent means not asked."""
 
     users: tuple[str, ...] | None = None  # e-mail addresses, or `provider:subject`
@@ -202,14 +202,14 @@ class Rule(Conditions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
-class WeightedUpstream(_Strict):
+class WeightedUpstream(_Strict, frozen=True, kw_only=True):
     """One of several upstreams; a share of `weight` in the sum of weights."""
 
     url: str  # http://host:port, https://host:port, unix:/path
     weight: Annotated[int, Meta(ge=1, le=1000)] = 1
 
 
-class UpstreamTls(_Strict):
+class UpstreamTls(_Strict, frozen=True, kw_only=True):
     """How an https upstream is verified, and who we are to it."""
 
     ca: str | None = None
@@ -218,7 +218,7 @@ class UpstreamTls(_Strict):
     server_name: str | None = None
 
 
-class Timeouts(_Strict):
+class Timeouts(_Strict, frozen=True, kw_only=True):
     """Per-route deadlines; `idle` is without a byte either way, `total` (off by default) bounds the exchange."""
 
     connect: Duration = Duration(5)
@@ -227,28 +227,28 @@ class Timeouts(_Strict):
     total: Duration | None = None
 
 
-class HeaderEdits(_Strict):
+class HeaderEdits(_Strict, frozen=True, kw_only=True):
     """Headers to set (replacing any of that name) and to remove."""
 
     set: dict[str, str] = {}
     remove: tuple[str, ...] = ()
 
 
-class Redirect(_Strict):
+class Redirect(_Strict, frozen=True, kw_only=True):
     """Answer with a redirect instead of an upstream. `{path}` in `url` stands for the canonical path and query."""
 
     url: str
     status: Literal[301, 302, 303, 307, 308] = 308
 
 
-class Refusal(_Strict):
+class Refusal(_Strict, frozen=True, kw_only=True):
     """The route's own words for people who are refused: a text and perhaps a link to ask for access."""
 
     text: str
     link: str | None = None
 
 
-class Route(_Strict):
+class Route(_Strict, frozen=True, kw_only=True):
     """What is behind one origin and path prefix, and who may use it. Nothing allows by default."""
 
     name: Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -277,13 +277,13 @@ class Route(_Strict):
     hidden: bool = False  # not on the portal
 
 
-class RouteFile(_Strict):
+class RouteFile(_Strict, frozen=True, kw_only=True):
     """One file of the routes folder."""
 
     routes: tuple[Route, ...]
 
 
-class Configuration(_Strict):
+class Configuration(_Strict, frozen=True, kw_only=True):
     """`ostiary.yaml`."""
 
     listeners: Annotated[tuple[Listener, ...], Meta(min_length=1)]
