@@ -20,6 +20,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     email: str = ""  # canonical lower-case address, only when the provider says it is verified; else ""
     name: str = ""  # for display
     groups: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()  # fields here, such as "groups", that the provider did not tell us
     claims: dict[str, Any] = {}  # the mapped-through claims of the ID token, JSON values; absent means unknown
     session: str = ""  # public session id (`sid`), "" for services
     auth_time: float | None = None  # seconds since the epoch of the last active authentication; None is unknown
