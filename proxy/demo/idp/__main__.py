@@ -1,0 +1,55 @@
+"""The provider as a program of the demo: `ostiary demo` starts it, nobody else can."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from proxy.demo import loopback
+from proxy.demo.idp.people import people
+from proxy.demo.idp.provider import Provider, Registration
+from proxy.demo.idp.server import make_application
+from proxy.demo.launch import Refused, serve_until_told, settings_from
+
+
+class IdpLaunch(msgspec.Struct, frozen=True, kw_only=True):
+    """What the demo tells the provider. `ca` is whom to trust when telling the client about a logout."""
+
+    host: str
+    port: int
+    client: Registration
+    ca: str
+
+
+async def main(launch: IdpLaunch) -> None:
+    """Serve until told to stop."""
+    async with aiohttp.ClientSession(
+        connector=loopback.connector(Path(launch.ca)), timeout=aiohttp.ClientTimeout(total=5)
+    ) as http:
+
+        async def notify(uri: str, token: str) -> int:
+            async with http.post(uri, data={"logout_token": token}, allow_redirects=False) as response:
+                return response.status
+
+        issuer = f"http://{launch.host}:{launch.port}"
+        provider = Provider(issuer, launch.client, people(), clock=time.time, notify=notify)
+        await serve_until_told(make_application(provider), launch.host, launch.port)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="idp: %(message)s")
+    try:
+        asyncio.run(main(settings_from(sys.stdin.buffer, os.environ, IdpLaunch)))
+    except Refused as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        sys.exit(2)
+    except OSError as error:
+        sys.stderr.write(f"identity provider: {error}\n")
+        sys.exit(1)
