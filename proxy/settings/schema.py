@@ -24,6 +24,9 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Frozen, keyword-only, unknown keys are errors."""
 
 
+NonEmpty = Annotated[tuple[str, ...], Meta(min_length=1)]
+
+
 # --- listeners -------------------------------------------------------------------------------------------------
 
 
@@ -148,7 +151,7 @@ class Limits(_Strict, frozen=True, kw_only=True):
     body_stall: Duration = Duration(30)  # a request body must keep arriving
     write_stall: Duration = Duration(60)  # a client must keep reading
     pipeline_bytes: Size = Size(64 * 1024)
-    chunk_overhead: Size = Size(16 * 1024)  # framing bytes beyond the data, per 1 MiB of data
+    chunk_overhead: Size = Size(16 * 1024)  # framing bytes of a chunked body beyond twice its data
     drain_bytes: Size = Size(256 * 1024)  # body bytes read and dropped after an early answer
     connections: int = 20_000  # per worker
     connections_per_address: int = 2_000  # per worker
@@ -180,18 +183,18 @@ class Hours(_Strict, frozen=True, kw_only=True):
 class Conditions(_Strict, frozen=True, kw_only=True):
     """All that are given must hold (AND); a list inside one is OR. Absent means not asked."""
 
-    users: tuple[str, ...] | None = None  # e-mail addresses, or `provider:subject`
-    domains: tuple[str, ...] | None = None  # of the verified e-mail address
-    groups: tuple[str, ...] | None = None
+    users: NonEmpty | None = None  # e-mail addresses, or `provider:subject`
+    domains: NonEmpty | None = None  # of the verified e-mail address
+    groups: NonEmpty | None = None
     claims: dict[str, Any] | None = None  # name (dots reach inside) → value or list of values
-    services: tuple[str, ...] | None = None  # spiffe://… or DNS names; `*` as a last path segment or first label
-    providers: tuple[str, ...] | None = None
+    services: NonEmpty | None = None  # spiffe://… or DNS names; `*` as a last path segment or first label
+    providers: NonEmpty | None = None
     authenticated: bool | None = None  # any person or service
     anyone: bool | None = None  # even nobody
-    methods: tuple[str, ...] | None = None
-    paths: tuple[str, ...] | None = None  # globs: `*` within a segment, `**` across
-    networks: tuple[str, ...] | None = None  # CIDRs of the client address
-    hours: tuple[Hours, ...] | None = None
+    methods: NonEmpty | None = None
+    paths: NonEmpty | None = None  # globs: `*` within a segment, `**` across
+    networks: NonEmpty | None = None  # CIDRs of the client address
+    hours: Annotated[tuple[Hours, ...], Meta(min_length=1)] | None = None
     auth_age: Duration | None = None  # the login must be at most this old
     not_: Conditions | None = msgspec.field(name="not", default=None)
 
@@ -253,7 +256,7 @@ class Route(_Strict, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     source: str = msgspec.field(name="from")  # https://host[:port][/prefix]; host may begin with `*.`
-    to: str | tuple[str | WeightedUpstream, ...] | None = None
+    to: str | Annotated[tuple[str | WeightedUpstream, ...], Meta(min_length=1)] | None = None
     redirect: Redirect | None = None
     allow: tuple[Rule, ...] = ()
     deny: tuple[Rule, ...] = ()
@@ -289,7 +292,7 @@ class Configuration(_Strict, frozen=True, kw_only=True):
     listeners: Annotated[tuple[Listener, ...], Meta(min_length=1)]
     login: Login
     assertion: Assertion
-    routes: str | tuple[str, ...] = "routes/"
+    routes: str | NonEmpty = "routes/"
     sessions: Sessions = Sessions()
     state: str = "sqlite:var/state.db"
     audit: Audit = Audit()

@@ -1,0 +1,349 @@
+"""One HTTP/1.1 connection from a client.
+
+Reads one request at a time: what a client sends ahead waits, bounded, in the buffer and then in the kernel. A head is
+handed over whole; a body piece by piece, as fast as the taker wants it. Every phase has a deadline, and every buffer a
+bound, from `Limits`. What the request means is the door's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from proxy.net.ticker import NEVER, Ticker
+from proxy.settings.schema import Limits
+from proxy.wire.body import ChunkedReader
+from proxy.wire.head import CHUNKED, Malformed, RequestHead, incomplete_is_malformed, parse_request_head
+
+_LINGER_SECONDS = 3.0
+_SLOWEST_BODY = 1024.0  # bytes per second that keep an upload alive in the long run
+_WRITE_BUFFER = 256 * 1024
+
+_FOR_PIPELINE, _FOR_TAKER = 1, 2  # why reading is paused
+
+
+class Exchange(Protocol):
+    """What the door makes of one request; told what the client does."""
+
+    def begin(self) -> None:
+        """The head is read; decide. A body, if any, follows."""
+
+    def request_data(self, data: bytes) -> None:
+        """Body bytes, or raw bytes after an upgrade."""
+
+    def request_end(self) -> None:
+        """The body is complete, or the client half-closed after an upgrade."""
+
+    def request_malformed(self, mistake: Malformed) -> None:
+        """The body broke its framing."""
+
+    def client_gone(self) -> None:
+        """The client went away before the exchange was finished."""
+
+    def client_paused(self) -> None:
+        """The client reads slower than we write."""
+
+    def client_resumed(self) -> None:
+        """It caught up."""
+
+    def overdue(self, now: float) -> None:
+        """The deadline that the exchange set on the connection has passed."""
+
+
+class Door(Protocol):
+    """Who decides about requests on a listener."""
+
+    def open(self, connection: Downstream, head: RequestHead) -> Exchange:
+        """A request has arrived."""
+
+    def refuse(self, connection: Downstream, mistake: Malformed) -> None:
+        """Something arrived that is not a request: answer, record, close."""
+
+    def closed(self, connection: Downstream) -> None:
+        """The connection is gone."""
+
+
+class Downstream(asyncio.Protocol):
+    """See the module. `deadline` is set by whichever phase is on: head, body, linger here; the rest by the exchange."""
+
+    __slots__ = (
+        "_body_deadline",
+        "_buffer",
+        "_left",
+        "_lingering",
+        "_paused",
+        "_reader",
+        "_reading",
+        "address",
+        "closing",
+        "deadline",
+        "door",
+        "exchange",
+        "half_closed",
+        "limits",
+        "scratch",
+        "ssl_object",
+        "ticker",
+        "transport",
+        "tunnel",
+        "write",
+    )
+
+    def __init__(self, door: Door, limits: Limits, ticker: Ticker, address: str) -> None:
+        self.door = door
+        self.limits = limits
+        self.ticker = ticker
+        self.address = address  # textual IP address of the peer
+        self.deadline = NEVER
+        self.exchange: Exchange | None = None
+        self.tunnel = False  # an upgrade succeeded: raw bytes both ways
+        self.closing = False
+        self.half_closed = False
+        self.ssl_object: Any = None
+        self.scratch: Any = None  # the door's notes about this connection
+        self._buffer = b""
+        self._left = 0  # body bytes still to come; CHUNKED while a chunked body comes
+        self._reader: ChunkedReader | None = None
+        self._reading = False  # inside _heads: no recursion
+        self._paused = 0
+        self._lingering = 0  # body bytes that may still be thrown away
+
+    def __repr__(self) -> str:
+        return f"<Downstream {self.address} left={self._left} exchange={self.exchange!r}>"
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake, if any, is done."""
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]  # a stream transport by construction
+        self.write = self.transport.write
+        self.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        self.ssl_object = transport.get_extra_info("ssl_object")
+        self.ticker.watched.add(self)
+        self.deadline = self.ticker.now + self.limits.header_timeout
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self.ticker.watched.discard(self)
+        self.closing = True
+        exchange, self.exchange = self.exchange, None
+        self._buffer = b""
+        if exchange is not None:
+            exchange.client_gone()
+        self.door.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self.tunnel:
+            if self.exchange is not None:
+                self.exchange.request_data(data)
+        elif self._left:
+            self._body(data)
+        elif self.exchange is None:
+            self._heads(self._buffer + data if self._buffer else data)
+        else:
+            self._buffer += data
+            if len(self._buffer) > self.limits.pipeline_bytes:
+                self._pause(_FOR_PIPELINE)
+
+    def eof_received(self) -> bool:
+        """The client will send no more. An answer on its way is still delivered (RFC 9112 §9.6)."""
+        if self.tunnel and self.exchange is not None:
+            self.exchange.request_end()
+            return True
+        self.half_closed = True
+        return self.exchange is not None and not self._left
+
+    def pause_writing(self) -> None:
+        """Our send buffer is full."""
+        if self.exchange is not None:
+            self.exchange.client_paused()
+        self.deadline = self.ticker.now + self.limits.write_stall
+
+    def resume_writing(self) -> None:
+        """It has room again."""
+        self.deadline = NEVER
+        if self.exchange is not None:
+            self.exchange.client_resumed()
+
+    # --- reading
+
+    def _heads(self, buffer: bytes) -> None:
+        """Read requests from `buffer` until one is not answered at once."""
+        self._reading = True
+        while buffer and self.exchange is None and not self.closing:
+            if buffer[:1] == b"\r" and buffer[:2] in (b"\r", b"\r\n"):
+                # RFC 9112 §2.2: an empty line before a request is ignored
+                if len(buffer) < 2:
+                    break
+                buffer = buffer[2:]
+                continue
+            end = buffer.find(b"\r\n\r\n", 0, self.limits.header_bytes + 4)
+            if end < 0:
+                self._incomplete(buffer)
+                break
+            try:
+                head = parse_request_head(buffer[:end], self.limits.header_fields)
+            except Malformed as mistake:
+                self._refuse(mistake)
+                break
+            buffer = self._request(head, buffer[end + 4 :])
+        self._reading = False
+        self._buffer = b"" if self.closing else buffer
+        if len(self._buffer) > self.limits.pipeline_bytes and self.exchange is not None:
+            self._pause(_FOR_PIPELINE)
+
+    def _request(self, head: RequestHead, rest: bytes) -> bytes:
+        """Begin one exchange; returns the bytes that belong to later requests."""
+        self.deadline = NEVER
+        length = self._left = head.length
+        if length == CHUNKED:
+            self._reader = ChunkedReader(self.limits.chunk_overhead)
+        exchange = self.exchange = self.door.open(self, head)
+        exchange.begin()
+        if length == 0:
+            return rest
+        if self.exchange is exchange and not self._paused:
+            self._expect_body()
+        if rest and not self.closing:
+            return self._body_piece(rest)
+        return b""
+
+    def _incomplete(self, buffer: bytes) -> None:
+        if len(buffer) > self.limits.header_bytes:
+            self._refuse(Malformed("the request head is too large", 431))
+        elif incomplete_is_malformed(buffer):
+            self._refuse(Malformed("bad line end or control character"))
+        elif self.deadline is NEVER or not self._buffer:
+            self.deadline = self.ticker.now + self.limits.header_timeout
+
+    def _refuse(self, mistake: Malformed) -> None:
+        self.closing = True  # nothing behind a broken head can be understood
+        self.door.refuse(self, mistake)
+
+    def _body(self, data: bytes) -> None:
+        rest = self._body_piece(data)
+        if rest and not self.closing:
+            self.data_received(rest)
+
+    def _body_piece(self, data: bytes) -> bytes:
+        """Take body bytes from the front of `data`; returns what is behind the body."""
+        exchange = self.exchange
+        if exchange is None:
+            return self._throw_away(data)
+        rest = b""
+        if self._left > 0:
+            size = len(data)
+            if size > self._left:
+                data, rest = data[: self._left], data[self._left :]
+            self._left -= len(data)
+            if self.deadline is not NEVER:
+                self.deadline = min(self.deadline + size / _SLOWEST_BODY, self.ticker.now + self.limits.body_stall)
+        else:
+            size = len(data)
+            try:
+                data = self._reader.feed(data)  # type: ignore[union-attr]  # set with CHUNKED
+            except Malformed as mistake:
+                self._left = 0
+                self.closing = True
+                exchange.request_malformed(mistake)
+                return b""
+            if self._reader.done:  # type: ignore[union-attr]
+                self._left = 0
+                rest = self._reader.rest  # type: ignore[union-attr]
+            elif self.deadline is not NEVER:
+                self.deadline = min(self.deadline + size / _SLOWEST_BODY, self.ticker.now + self.limits.body_stall)
+        if self._left == 0:
+            self._reader = None
+            self.deadline = NEVER
+        if data:
+            exchange.request_data(data)
+        if self._left == 0 and self.exchange is exchange:
+            exchange.request_end()
+        return rest
+
+    def _throw_away(self, data: bytes) -> bytes:
+        self._lingering -= len(data)
+        if self._lingering < 0:
+            self.abort()
+        return b""
+
+    def _expect_body(self) -> None:
+        self.deadline = self.ticker.now + self.limits.body_stall
+
+    # --- for the exchange
+
+    def body_incomplete(self) -> bool:
+        """Whether request body bytes are still to come."""
+        return self._left != 0
+
+    def hold_body(self) -> None:
+        """Read no more body for now."""
+        self._pause(_FOR_TAKER)
+        if self._left:
+            self.deadline = NEVER
+
+    def want_body(self) -> None:
+        """Read on."""
+        self._resume(_FOR_TAKER)
+        if self._left:
+            self._expect_body()
+
+    def finished(self, keep: bool) -> None:
+        """The answer is written; `keep` the connection for another request if everything else allows it."""
+        self.exchange = None
+        if not keep or self.half_closed or self.closing or self._left:
+            self.close()
+            return
+        self.deadline = self.ticker.now + self.limits.keepalive
+        if self._paused:
+            self._resume(_FOR_PIPELINE | _FOR_TAKER)
+        if self._buffer and not self._reading:
+            self._heads(self._buffer)
+
+    def close(self) -> None:
+        """Close once everything written is sent. Body bytes under way are read and dropped for a moment, so that the
+        answer is not lost to a connection reset (RFC 9112 §9.6)."""
+        self.closing = True
+        if self._left and not self.half_closed and not self.transport.is_closing():
+            self._lingering = self.limits.drain_bytes
+            self.deadline = self.ticker.now + _LINGER_SECONDS
+            self._resume(_FOR_PIPELINE | _FOR_TAKER)
+            return
+        self.deadline = self.ticker.now + self.limits.write_stall
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Close now, whatever is unsent."""
+        self.closing = True
+        self.transport.abort()
+
+    def take_early_bytes(self) -> bytes:
+        """What the client sent ahead of the answer to its upgrade."""
+        early, self._buffer = self._buffer, b""
+        self._resume(_FOR_PIPELINE | _FOR_TAKER)
+        return early
+
+    # --- deadlines
+
+    def overdue(self, now: float) -> None:
+        """Called by the ticker."""
+        if self.closing:
+            self.abort()
+        elif self.exchange is not None:
+            self.exchange.overdue(now)
+        elif self._buffer:
+            self._refuse(Malformed("the request head took too long", 408))
+        else:
+            self.close()
+
+    def _pause(self, why: int) -> None:
+        if not self._paused:
+            self.transport.pause_reading()
+        self._paused |= why
+
+    def _resume(self, why: int) -> None:
+        before = self._paused
+        self._paused &= ~why
+        if before and not self._paused and not self.transport.is_closing():
+            self.transport.resume_reading()
