@@ -137,6 +137,7 @@ class Admin(_Strict, frozen=True, kw_only=True):
 
     address: str = "127.0.0.1:9901"
     allow_remote: bool = False
+    hosts: tuple[str, ...] = ()  # names it is asked under, besides localhost and IP addresses (others are refused)
 
 
 class Limits(_Strict, frozen=True, kw_only=True):
