@@ -1,0 +1,150 @@
+"""Checks of everything together: the same name or place twice, routes nobody can reach, features nobody provides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from proxy.settings import forms
+from proxy.settings.checks.configuration import serves
+from proxy.settings.checks.routes import read_source
+from proxy.settings.checks.rules import OF_PEOPLE
+from proxy.settings.document import Document, Path
+from proxy.settings.schema import Configuration, Route, Rule
+
+
+class Placed(NamedTuple):
+    """A route and where it is written."""
+
+    document: Document
+    path: Path
+    route: Route
+
+    def error(self, inner: Path, message: str, hint: str) -> None:
+        """Record an error at a key of the route."""
+        self.document.problem(self.path + inner, message, hint)
+
+    def warn(self, inner: Path, message: str, hint: str) -> None:
+        """Record a warning at a key of the route."""
+        self.document.problem(self.path + inner, message, hint, severity="warning")
+
+    def at(self, inner: Path) -> str:
+        """`file:line` for a message about another place."""
+        line, _ = self.document.place(self.path + inner)
+        return f"{self.document.file}:{line}"
+
+
+def check_routes_together(placed: Sequence[Placed]) -> None:
+    """Names and places are given once, over all files."""
+    names: dict[str, Placed] = {}
+    sources: dict[tuple[str, str], Placed] = {}
+    for one in placed:
+        first = names.setdefault(one.route.name, one)
+        if first is not one:
+            one.error(
+                ("name",),
+                f'route "{one.route.name}" is defined twice; the first is at {first.at(("name",))}',
+                "each route needs a name of its own",
+            )
+        source = read_source(one.route)
+        if source is None:
+            continue
+        first = sources.setdefault((source.host, source.prefix), one)
+        if first is not one:
+            one.error(
+                ("from",),
+                f'routes "{first.route.name}" and "{one.route.name}" have the same host and path prefix; '
+                f"the first is at {first.at(('from',))}",
+                "merge them, or give one another prefix (ports make no difference)",
+            )
+
+
+def check_against_configuration(placed: Sequence[Placed], configuration: Configuration) -> None:
+    """Each route must fit the listeners, the login host and the providers."""
+    surroundings = _Surroundings(configuration)
+    for one in placed:
+        surroundings.source(one)
+        surroundings.certificates(one)
+        surroundings.reachable(one)
+
+
+class _Surroundings:
+    """What routes depend on, worked out once."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.client_ca = any(listener.tls and listener.tls.client_ca for listener in configuration.listeners)
+        self.cleartext = any(listener.cleartext == "proxy" and not listener.tls for listener in configuration.listeners)
+        self.providers = bool(configuration.login.providers)
+        self.ports = self._ports(configuration)
+        try:
+            self.login_host = forms.origin(configuration.login.url).host
+        except forms.Malformed:
+            self.login_host = ""
+
+    def _ports(self, configuration: Configuration) -> frozenset[int]:
+        """Ports at which routes are served; empty when that cannot be known (a proxy in front, a free port)."""
+        ports = set()
+        for listener in configuration.listeners:
+            try:
+                address = forms.host_port(listener.address)
+            except forms.Malformed:
+                return frozenset()
+            if serves(listener):
+                ports.add(address.port)
+        return frozenset() if self.cleartext or 0 in ports else frozenset(ports)
+
+    def source(self, one: Placed) -> None:
+        source = read_source(one.route)
+        if source is None:
+            return
+        if source.scheme == "http" and not self.cleartext:
+            one.error(("from",), "people reach routes by https only", f"write {source._replace(scheme='https').text}")
+        elif self.ports and source.port not in self.ports:
+            served = ", ".join(str(port) for port in sorted(self.ports))
+            one.warn(
+                ("from",),
+                f"no listener serves port {source.port} (served: {served})",
+                f"write {source._replace(port=min(self.ports)).text}, unless something in front maps the port",
+            )
+        if source.host == self.login_host and not source.prefix:
+            one.error(
+                ("from",), "this is the host of our own pages (login.url)", "use another host, or a path prefix on it"
+            )
+
+    def certificates(self, one: Placed) -> None:
+        if one.route.client_certificate == "required" and not self.client_ca:
+            one.error(
+                ("client_certificate",), "no listener asks for client certificates", "give a listener tls.client_ca"
+            )
+
+    def reachable(self, one: Placed) -> None:
+        """Warn of a route that refuses everybody."""
+        route = one.route
+        if route.redirect is not None:
+            return
+        if not route.public and not route.allow:
+            one.warn(("name",), f'nobody can use route "{route.name}": it has no allow rule', "add allow: […]")
+            return
+        why = [self.unusable(rule) for rule in route.allow]
+        if not route.public and all(why):
+            one.warn(
+                ("name",), f'nobody can use route "{route.name}": {why[0]}', "see login.providers and tls.client_ca"
+            )
+        if any(_closes(rule) for rule in route.deny):
+            one.warn(("name",), f'nobody can use route "{route.name}": a deny rule refuses everybody', "is that meant?")
+
+    def unusable(self, rule: Rule) -> str:
+        """Why a rule can never hold here, or ""."""
+        if rule.services is not None and not self.client_ca:
+            return f'rule "{rule.name}" wants a service, but no listener asks for client certificates'
+        people = [name for name in OF_PEOPLE if getattr(rule, name) is not None]
+        if people and not self.providers:
+            return f'rule "{rule.name}" wants a person, but there is no login provider'
+        if rule.authenticated and not self.providers and not self.client_ca:
+            return f'rule "{rule.name}" wants a login, but there is no login provider'
+        return ""
+
+
+def _closes(rule: Rule) -> bool:
+    narrowing = (rule.methods, rule.paths, rule.networks, rule.hours, rule.not_)
+    return bool(rule.anyone) and all(condition is None for condition in narrowing)

@@ -1,0 +1,306 @@
+"""Parsed YAML to the Structs of `schema`, with every mistake translated for people. Pure.
+
+The fast way is one `msgspec.convert`. When it fails, `_Walker` goes through the values beside the types and reports all
+mistakes, not only the first: unknown keys with the nearest valid one, missing keys, wrong kinds, values out of a list.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from proxy.settings import schema
+from proxy.settings.document import BROKEN, Document, Path
+from proxy.settings.units import DURATION_FORM, SIZE_FORM, decode_hook
+
+T = TypeVar("T")
+
+
+def decode(document: Document, wanted: type[T], path: Path = ()) -> T | None:
+    """The value at `path` as a `wanted`, or None with the mistakes recorded in `document.problems`."""
+    value = document.value
+    for step in path:
+        value = value[step]
+    try:
+        return msgspec.convert(value, wanted, dec_hook=decode_hook)
+    except msgspec.ValidationError as error:
+        before = len(document.problems)
+        _Walker(document).visit(value, inspect.type_info(wanted), path)
+        if len(document.problems) == before and document.sound:
+            document.problem(path, str(error))  # the walker knows every type in `schema`; this is for the next one
+        return None
+
+
+def decode_routes(document: Document) -> list[tuple[int, schema.Route]]:
+    """The routes of a routes file with their index; broken ones are left out, their mistakes recorded."""
+    whole = decode(document, schema.RouteFile)
+    if whole is not None:
+        return list(enumerate(whole.routes))
+    listed = document.value.get("routes") if isinstance(document.value, dict) else None
+    if not isinstance(listed, list):
+        return []
+    sound = []
+    for index, value in enumerate(listed):
+        try:
+            sound.append((index, msgspec.convert(value, schema.Route, dec_hook=decode_hook)))
+        except msgspec.ValidationError:
+            continue
+    return sound
+
+
+# --- words -------------------------------------------------------------------------------------------------------
+
+_NOUNS: dict[type, str] = {
+    schema.Configuration: "the configuration",
+    schema.RouteFile: "a routes file",
+    schema.Route: "route",
+    schema.Rule: "rule",
+    schema.Provider: "provider",
+    schema.Listener: "listener",
+}
+
+_PATTERNS: dict[str, tuple[str, str]] = {
+    "^[a-z0-9][a-z0-9-]{0,31}$": (
+        "is not a valid name here",
+        'use 1 to 32 lower-case letters, digits and "-", beginning with a letter or digit',
+    ),
+    "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": (
+        "is not a valid name here",
+        'use 1 to 64 letters, digits, ".", "_" and "-", beginning with a letter or digit',
+    ),
+    "^([01][0-9]|2[0-3]):[0-5][0-9]$": ("is not a time of day", 'write HH:MM in quotes, such as "08:30"'),
+    "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$": (
+        "is not a time of day",
+        'write HH:MM in quotes, such as "18:00" or "24:00"',
+    ),
+}
+
+_EXAMPLES: dict[str, str] = {
+    "client_secret": "client_secret: {env: OIDC_SECRET}, or {file: path}",
+    "key": "key: {env: NAME}, or {file: path}",
+    "certificates": "certificates: [{cert: certs/apps.crt, key: certs/apps.key}]",
+    "tls": "tls: {certificates: [{cert: …, key: …}]}",
+    "redirect": "redirect: {url: https://…}",
+    "refusal": "refusal: {text: …}",
+    "timeouts": "timeouts: {idle: 5m}",
+    "hours": 'hours: [{from: "08:00", to: "18:00", zone: Europe/Berlin}]',
+    "not": "not: {networks: [10.9.0.0/16]}",
+    "claims": "claims: {department: sales}",
+    "set": "set: {X-Team: payments}",
+}
+
+
+def _kind(value: object) -> str:
+    kinds: dict[type, str] = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a mapping",
+    }
+    return kinds.get(type(value), "text")
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _closest(word: str, among: list[str]) -> str | None:
+    found = get_close_matches(word.lower(), among, n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def _homes() -> dict[str, list[str]]:
+    """Which Structs have which key, for the hint about a key that is in the wrong place."""
+    homes: dict[str, list[str]] = {}
+    for struct, noun in (
+        (schema.Rule, "a rule"),
+        (schema.Route, "a route"),
+        (schema.Listener, "a listener"),
+        (schema.Provider, "a login provider"),
+        (schema.Configuration, "ostiary.yaml itself"),
+    ):
+        for field in msgspec.structs.fields(struct):
+            homes.setdefault(field.encode_name, []).append(noun)
+    return homes
+
+
+_HOMES = _homes()
+_UNHELPFUL_HOME = frozenset({"name", "claims"})
+
+
+# --- the walk ----------------------------------------------------------------------------------------------------
+
+
+class _Walker:
+    """Visits values and types together and records each mistake once. BROKEN values are somebody else's problem."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+
+    def visit(self, value: Any, wanted: inspect.Type, path: Path) -> None:
+        if value is BROKEN:
+            return
+        if isinstance(wanted, inspect.UnionType):
+            self.union(value, wanted, path)
+        elif isinstance(wanted, inspect.StructType):
+            self.struct(value, wanted, path)
+        elif isinstance(wanted, inspect.VarTupleType):
+            self.listed(value, wanted, path)
+        elif isinstance(wanted, inspect.DictType):
+            self.mapping(value, wanted, path)
+        elif isinstance(wanted, inspect.LiteralType):
+            self.literal(value, wanted, path)
+        elif isinstance(wanted, inspect.CustomType):
+            self.custom(value, wanted, path)
+        elif isinstance(wanted, inspect.StrType):
+            self.text(value, wanted, path)
+        elif isinstance(wanted, inspect.IntType):
+            self.integer(value, wanted, path)
+        elif isinstance(wanted, inspect.BoolType) and not isinstance(value, bool):
+            self.wrong(path, "must be true or false", "")
+
+    def union(self, value: Any, wanted: inspect.UnionType, path: Path) -> None:
+        """Pick the alternative by the kind of the value; mistakes are then those of that alternative."""
+        options = [option for option in wanted.types if not isinstance(option, inspect.NoneType)]
+        for kind, option_types in (
+            (dict, (inspect.StructType, inspect.DictType)),
+            (list, (inspect.VarTupleType,)),
+            (object, (inspect.StrType, inspect.CustomType, inspect.IntType, inspect.LiteralType)),
+        ):
+            option = next((option for option in options if isinstance(option, option_types)), None)
+            if isinstance(value, kind) and option is not None:
+                self.visit(value, option, path)
+                return
+        self.visit(value, options[0], path)
+
+    def struct(self, value: Any, wanted: inspect.StructType, path: Path) -> None:
+        if not isinstance(value, dict):
+            self.not_a_struct(value, wanted, path)
+            return
+        fields = {field.encode_name: field for field in wanted.fields}
+        for key, inner in value.items():
+            if key in fields:
+                self.visit(inner, fields[key].type, (*path, key))
+            else:
+                self.unknown(key, list(fields), wanted, value, path)
+        for key, field in fields.items():
+            if field.required and key not in value:
+                self.document.problem(path, f'{self.label(wanted, value, path)} needs "{key}"', self.need_hint(key))
+
+    def not_a_struct(self, value: Any, wanted: inspect.StructType, path: Path) -> None:
+        if wanted.cls is schema.SecretRef:
+            line, column = self.document.place(path)
+            self.document.problem_at(
+                line,
+                column,
+                f"{self.name(path)} must say where the secret is, not hold it",
+                self.example(path),
+                show=False,
+            )
+            return
+        self.wrong(path, f"must be a mapping, not {_kind(value)}", self.example(path))
+
+    def unknown(
+        self, key: str, known: list[str], wanted: inspect.StructType, value: dict[str, Any], path: Path
+    ) -> None:
+        near = _closest(key, known)
+        homes = [home for home in _HOMES.get(key, ()) if key not in _UNHELPFUL_HOME]
+        if near is not None:
+            hint = f'did you mean "{near}"?'
+        elif homes:
+            hint = f'"{key}" is a key of {" and of ".join(homes)}: is the indentation right?'
+        else:
+            hint = "valid keys: " + ", ".join(known)
+        where = self.label(wanted, value, path)
+        self.document.problem((*path, key), f'unknown key "{key}" in {where}', hint, key=True)
+
+    def listed(self, value: Any, wanted: inspect.VarTupleType, path: Path) -> None:
+        if not isinstance(value, list):
+            shown = f"[{_written(value)}]" if not isinstance(value, dict) else ""
+            hint = f"{path[-1]}: {shown}" if shown and path and isinstance(path[-1], str) else self.example(path)
+            self.wrong(path, f"must be a list, not {_kind(value)}", hint)
+            return
+        if wanted.min_length and len(value) < wanted.min_length:
+            self.wrong(path, "is an empty list", "list at least one, or remove the key")
+        for index, item in enumerate(value):
+            self.visit(item, wanted.item_type, (*path, index))
+
+    def mapping(self, value: Any, wanted: inspect.DictType, path: Path) -> None:
+        if not isinstance(value, dict):
+            self.wrong(path, f"must be a mapping, not {_kind(value)}", self.example(path))
+            return
+        for key, inner in value.items():
+            self.visit(inner, wanted.value_type, (*path, key))
+
+    def literal(self, value: Any, wanted: inspect.LiteralType, path: Path) -> None:
+        if value in wanted.values and type(value) in {type(option) for option in wanted.values}:
+            return
+        if _written(value) in wanted.values:
+            self.wrong(path, f"must be text, not {_kind(value)}", f'put it in quotes: "{_written(value)}"')
+            return
+        options = [str(option) for option in wanted.values]
+        near = _closest(_written(value), options)
+        listed = ", ".join(f'"{option}"' for option in options[:-1])
+        choice = f'{listed} or "{options[-1]}"' if listed else f'"{options[-1]}"'
+        shown = f', not "{value}"' if isinstance(value, str) else f", not {_kind(value)}"
+        self.wrong(path, f"must be {choice}{shown}", f'did you mean "{near}"?' if near else "")
+
+    def custom(self, value: Any, wanted: inspect.CustomType, path: Path) -> None:
+        try:
+            decode_hook(wanted.cls, value)
+        except ValueError as error:
+            form = DURATION_FORM if wanted.cls is schema.Duration else SIZE_FORM
+            if str(error) == "a duration needs a unit":
+                form = f"write {_written(value)}s for seconds, or another unit: 250ms, 15m, 12h, 7d"
+            shown = f' ("{_written(value)}")' if isinstance(value, (str, int, float)) else ""
+            self.document.problem(path, f"{self.name(path)}: {error}{shown}", form)
+
+    def text(self, value: Any, wanted: inspect.StrType, path: Path) -> None:
+        if not isinstance(value, str):
+            hint = f'put it in quotes: "{_written(value)}"' if not isinstance(value, (list, dict)) else ""
+            self.wrong(path, f"must be text, not {_kind(value)}", hint)
+        elif wanted.pattern is not None and not re.search(wanted.pattern, value):
+            message, hint = _PATTERNS.get(wanted.pattern, (f"does not match {wanted.pattern}", ""))
+            self.document.problem(path, f'{self.name(path)}: "{value}" {message}', hint)
+
+    def integer(self, value: Any, wanted: inspect.IntType, path: Path) -> None:
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.wrong(path, f"must be a whole number, not {_kind(value)}", "")
+        elif wanted.ge is not None and value < wanted.ge:
+            self.wrong(path, f"must be at least {wanted.ge}", "")
+        elif wanted.le is not None and value > wanted.le:
+            self.wrong(path, f"must be at most {wanted.le}", "")
+
+    # --- how things are called ---
+
+    def wrong(self, path: Path, message: str, hint: str) -> None:
+        self.document.problem(path, f"{self.name(path)} {message}", hint)
+
+    def name(self, path: Path) -> str:
+        """`"groups"`, `"groups" item 2`, or `the file`."""
+        if not path:
+            return "the file"
+        if isinstance(path[-1], int):
+            return f"{self.name(path[:-1])} item {path[-1] + 1}" if len(path) > 1 else f"item {path[-1] + 1}"
+        return f'"{path[-1]}"'
+
+    def label(self, wanted: inspect.StructType, value: dict[str, Any], path: Path) -> str:
+        """`route "grafana"`, `"tls"`, `the configuration`."""
+        noun = _NOUNS.get(wanted.cls)
+        if noun is None:
+            return self.name(path)
+        named = value.get("name", value.get("address"))
+        if isinstance(named, str):
+            return f'{noun} "{named}"'
+        return noun if noun.startswith(("a ", "the ")) else f"a {noun}"
+
+    def example(self, path: Path) -> str:
+        return _EXAMPLES.get(str(path[-1]), "") if path else ""
+
+    def need_hint(self, key: str) -> str:
+        return f"add: {_EXAMPLES.get(key, f'{key}: …')}"

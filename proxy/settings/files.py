@@ -1,0 +1,241 @@
+"""The files a configuration names: made absolute, and looked at before anybody relies on them."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from proxy.settings.checks.across import Placed
+from proxy.settings.document import Document
+from proxy.settings.document import Path as Place
+from proxy.settings.schema import Configuration, Route, SecretRef, UpstreamTls, WeightedUpstream
+from proxy.settings.secrets import SecretUnavailable, read_secret
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+# --- relative to the folder of the file that names them ----------------------------------------------------------
+
+
+def _absolute(folder: Path, name: str) -> str:
+    return os.path.normpath(folder / name)
+
+
+def _with_files(folder: Path, struct: S, *names: str) -> S:
+    """A copy with these fields (a path, a tuple of paths, or None) made absolute."""
+    changed: dict[str, object] = {}
+    for name in names:
+        value = getattr(struct, name)
+        if isinstance(value, tuple):
+            changed[name] = tuple(_absolute(folder, item) for item in value)
+        elif isinstance(value, SecretRef):
+            changed[name] = _with_files(folder, value, "file")
+        elif value:
+            changed[name] = _absolute(folder, value)
+    return replace(struct, **changed) if changed else struct
+
+
+def resolve_configuration(configuration: Configuration, folder: Path) -> Configuration:
+    """The configuration with every path absolute. `folder` is absolute."""
+    listeners = []
+    for listener in configuration.listeners:
+        tls = listener.tls
+        if tls is not None:
+            pairs = tuple(_with_files(folder, pair, "cert", "key") for pair in tls.certificates)
+            tls = replace(_with_files(folder, tls, "client_ca", "client_crl"), certificates=pairs)
+        listeners.append(replace(listener, tls=tls))
+    providers = tuple(
+        _with_files(folder, provider, "ca", "client_secret") for provider in configuration.login.providers
+    )
+    state = configuration.state
+    if state.startswith("sqlite:"):
+        state = "sqlite:" + _absolute(folder, state.removeprefix("sqlite:"))
+    routes = configuration.routes if isinstance(configuration.routes, tuple) else (configuration.routes,)
+    return replace(
+        configuration,
+        listeners=tuple(listeners),
+        login=replace(configuration.login, providers=providers),
+        sessions=_with_files(folder, configuration.sessions, "key"),
+        assertion=_with_files(folder, configuration.assertion, "key", "previous"),
+        audit=_with_files(folder, configuration.audit, "file"),
+        state=state,
+        routes=tuple(_absolute(folder, name) for name in routes),
+    )
+
+
+_NO_UPSTREAM_TLS = UpstreamTls()
+
+
+def resolve_route(route: Route, folder: Path) -> Route:
+    """The route with every path absolute; most routes name none and are returned as they are."""
+    if route.upstream_tls != _NO_UPSTREAM_TLS:
+        route = replace(route, upstream_tls=_with_files(folder, route.upstream_tls, "ca", "cert", "key"))
+    to = route.to
+    if isinstance(to, str):
+        return replace(route, to=_socket(folder, to)) if to.startswith("unix:") else route
+    if to is None:
+        return route
+    items = tuple(
+        replace(item, url=_socket(folder, item.url)) if isinstance(item, WeightedUpstream) else _socket(folder, item)
+        for item in to
+    )
+    return replace(route, to=items)
+
+
+def _socket(folder: Path, url: str) -> str:
+    if not url.startswith("unix:"):
+        return url
+    return "unix:" + _absolute(folder, url.removeprefix("unix:").removeprefix("//"))
+
+
+# --- are they there, and usable? ---------------------------------------------------------------------------------
+
+
+class Named(NamedTuple):
+    """A file (or secret) the configuration names, with the check it must pass."""
+
+    place: Place
+    path: str  # "" for a secret in the environment
+    check: Callable[[], None]  # raises Unusable
+
+
+class Unusable(Exception):
+    """A file that cannot be used as what it is named for; the text says why."""
+
+
+def of_configuration(configuration: Configuration) -> Iterator[Named]:
+    """Every file that `ostiary.yaml` relies on; the configuration is already resolved."""
+    for index, listener in enumerate(configuration.listeners):
+        if listener.tls is None:
+            continue
+        at: Place = ("listeners", index, "tls")
+        for position, pair in enumerate(listener.tls.certificates):
+            yield from _pair((*at, "certificates", position), pair.cert, pair.key)
+        if listener.tls.client_ca is not None:
+            yield _authority((*at, "client_ca"), listener.tls.client_ca)
+        for position, crl in enumerate(listener.tls.client_crl):
+            yield _readable((*at, "client_crl", position), crl)
+    for index, provider in enumerate(configuration.login.providers):
+        at = ("login", "providers", index)
+        if provider.ca is not None:
+            yield _authority((*at, "ca"), provider.ca)
+        if provider.client_secret is not None:
+            yield _secret((*at, "client_secret"), provider.client_secret)
+    if configuration.sessions.key is not None:
+        yield _secret(("sessions", "key"), configuration.sessions.key)
+    yield _private(("assertion", "key"), configuration.assertion.key)
+    for index, key in enumerate(configuration.assertion.previous):
+        yield _private(("assertion", "previous", index), key)
+
+
+def of_route(route: Route) -> Iterator[Named]:
+    """Every file a route relies on."""
+    tls = route.upstream_tls
+    if tls.ca is not None:
+        yield _authority(("upstream_tls", "ca"), tls.ca)
+    if tls.cert is not None and tls.key is not None:
+        yield from _pair(("upstream_tls",), tls.cert, tls.key)
+
+
+def check_files(document: Document, base: Place, named: Iterator[Named], *, strict: bool) -> None:
+    """Record what is missing or unusable: as errors when `strict`, else as warnings."""
+    for place, _path, check in named:
+        try:
+            check()
+        except Unusable as why:
+            document.problem(base + place, str(why), severity="error" if strict else "warning")
+
+
+def check_route_files(placed: Placed, *, strict: bool) -> None:
+    """The same for a route."""
+    check_files(placed.document, placed.path, of_route(placed.route), strict=strict)
+
+
+def _open(path: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Unusable(f"{path} is not a file")
+            return file.read(4 * 1024 * 1024)
+    except OSError as error:
+        raise Unusable(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+
+
+def _readable(place: Place, path: str) -> Named:
+    def check() -> None:
+        if not _open(path):
+            raise Unusable(f"{path} is empty")
+
+    return Named(place, path, check)
+
+
+def _private(place: Place, path: str) -> Named:
+    def check() -> None:
+        if b"PRIVATE KEY-----" not in _open(path):
+            raise Unusable(f"{path} holds no private key in PEM form")
+        if Path(path).stat().st_mode & 0o006:
+            raise Unusable(f"{path} can be read or written by everybody on this machine: chmod o= {path}")
+
+    return Named(place, path, check)
+
+
+def _authority(place: Place, path: str) -> Named:
+    def check() -> None:
+        _open(path)
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+        except (ssl.SSLError, OSError):
+            raise Unusable(f"{path} holds no certificates in PEM form") from None
+
+    return Named(place, path, check)
+
+
+def _pair(place: Place, cert: str, key: str) -> Iterator[Named]:
+    def check() -> None:
+        _open(cert)
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+        except ssl.SSLError as error:
+            raise Unusable(_why_not_a_pair(cert, key, error)) from None
+        except (OSError, ValueError):
+            raise Unusable(f"{key} cannot be read as a private key (is it encrypted?)") from None
+
+    private = _private((*place, "key"), key)
+    yield private
+    yield Named((*place, "cert"), cert, _after(private.check, check))
+
+
+def _after(first: Callable[[], None], then: Callable[[], None]) -> Callable[[], None]:
+    """`then`, but silent when `first` already fails: it has been reported."""
+
+    def check() -> None:
+        try:
+            first()
+        except Unusable:
+            return
+        then()
+
+    return check
+
+
+def _why_not_a_pair(cert: str, key: str, error: ssl.SSLError) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"{cert} and {key} do not belong together"
+    return f"{cert} or {key} is not in PEM form"
+
+
+def _secret(place: Place, ref: SecretRef) -> Named:
+    def check() -> None:
+        try:
+            read_secret(ref)
+        except SecretUnavailable as why:
+            raise Unusable(str(why)) from None
+
+    return Named(place, ref.file or "", check)
