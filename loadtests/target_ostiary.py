@@ -1,0 +1,186 @@
+"""Ostiary as one more target: configured as a company would (policy, assertion, audit, metrics on), a session at hand.
+
+Configuration files are JSON, which is YAML. The session is written through `proxy.sessions` before the proxy starts,
+so requests are authenticated by cookie without a provider having to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from loadtests.certificates import SERVICE, assertion_key
+from loadtests.processes import free_port
+from loadtests.targets import Stage, Target
+from proxy.model.identity import Identity
+from proxy.sessions.session import SessionRecord, hashed
+from proxy.sessions.store import open_store
+
+Size = Literal["few", "many", "rules"]
+ROUTES = 10_000
+RULES = 1_000
+_PREFIXES = 100  # routes of the hit host, when there are many
+
+
+class Ostiary(Target):
+    """The proxy under test, started as `ostiary serve`. `size` says how many routes and rules it has."""
+
+    name, title = "ostiary", "Ostiary, authenticated"
+    authenticated = True
+
+    def __init__(self, stage: Stage, size: Size = "few", environment: Mapping[str, str] | None = None) -> None:
+        super().__init__(stage)
+        self.size = size
+        self.environment = environment
+        self.mtls = free_port()
+        self.admin = free_port()
+        self.folder = stage.folder / f"ostiary-{self.clear}"
+        self.audit = self.folder / "audit.jsonl"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None
+
+    def origin(self, tls: bool) -> str:
+        """On the clear listener TLS ends in front of us: pages still come from the https origin."""
+        del tls
+        return f"https://{self.host}:{self.tls}"
+
+    def start(self) -> None:
+        self.folder.mkdir(mode=0o700)
+        (self.folder / "routes").mkdir()
+        _write(self.folder / "routes" / "apps.yaml", {"routes": self._routes()})
+        config = _write(self.folder / "ostiary.yaml", self._configuration())
+        handle = asyncio.run(make_session(f"sqlite:{self.folder / 'state.db'}", self.host))
+        self.cookie = f"__Host-ostiary={handle}"
+        stage = self.stage
+        self.process = stage.fleet.start(
+            f"ostiary-{self.clear}",
+            [sys.executable, "-m", "proxy", "serve", "--config", config],
+            port=self.clear,
+            cpus=stage.cpus,
+            environment=self.environment,
+            within=60,
+        )
+        stage.fleet.await_port(self.process, self.tls)
+
+    def _configuration(self) -> dict[str, Any]:
+        made = self.stage.certificates
+        pair = [{"cert": str(made.cert), "key": str(made.key)}]
+        asking = {"certificates": pair, "client_ca": str(made.ca), "client_certificate": "required"}
+        return {
+            "listeners": [
+                {"address": f"127.0.0.1:{self.clear}", "cleartext": "proxy"},
+                {"address": f"127.0.0.1:{self.tls}", "tls": {"certificates": pair}},
+                {"address": f"127.0.0.1:{self.mtls}", "tls": asking},
+            ],
+            "login": {"url": f"https://login.bench.localhost:{self.tls}"},
+            "assertion": {"key": str(assertion_key(self.folder))},
+            "state": f"sqlite:{self.folder / 'state.db'}",
+            "audit": {"file": str(self.audit), "keep": 2},
+            "admin": {"address": f"127.0.0.1:{self.admin}"},
+            "limits": {"shutdown": "3s"},
+            "workers": self.stage.workers,
+        }
+
+    def _routes(self) -> list[dict[str, Any]]:
+        app = f"http://127.0.0.1:{self.stage.upstream}"
+        here = f"https://{self.host}:{self.tls}"
+        routes: list[dict[str, Any]] = [
+            {
+                "name": "live",
+                "from": f"{here}/ws",
+                "to": f"http://127.0.0.1:{self.stage.echo}",
+                "upstream_connections": 10_000,
+                "timeouts": {"idle": "1h"},
+                "allow": policy()["allow"],
+            },
+            {"name": "admin", "from": f"{here}/admin", "to": app, "allow": [{"name": "admins", "groups": ["admin"]}]},
+        ]
+        hit = {"name": "app", "from": here, "to": app, **policy()}
+        if self.size == "rules":
+            hit["allow"] = [*_other_rules(RULES - 3), *policy()["allow"]]
+        if self.size == "many":
+            each = RULES // _PREFIXES
+            hit["allow"] = [*_other_rules(each - 3), *policy()["allow"]]
+            routes += [
+                {"name": f"part-{number}", "from": f"{here}/part-{number}", "to": app, "allow": _other_rules(each)}
+                for number in range(_PREFIXES - 1)
+            ]
+        if self.size != "few":
+            routes += [
+                {
+                    "name": f"other-{number}",
+                    "from": f"https://app-{number}.bench.localhost:{self.tls}",
+                    "to": app,
+                    "allow": [{"name": "team", "groups": [f"team-{number}"]}],
+                }
+                for number in range(ROUTES - len(routes) - 1)
+            ]
+        return [*routes, hit]
+
+
+def policy() -> dict[str, list[dict[str, Any]]]:
+    """Who may do what with the app: groups, methods, paths, a service, and one network nobody may come from."""
+    return {
+        "allow": [
+            {"name": "load-service", "services": [SERVICE], "paths": ["/page", "/tiny"]},
+            {"name": "engineers-write", "groups": ["eng"], "methods": ["POST"], "paths": ["/upload", "/ws/**"]},
+            {"name": "engineers-read", "groups": ["eng", "sre"], "methods": ["GET", "HEAD"]},
+        ],
+        "deny": [{"name": "not-from-the-guest-network", "networks": ["10.9.0.0/16"]}],
+    }
+
+
+def _other_rules(count: int) -> list[dict[str, Any]]:
+    return [
+        {"name": f"team-{number}", "groups": [f"team-{number}"], "methods": ["GET"], "paths": [f"/team-{number}/**"]}
+        for number in range(count)
+    ]
+
+
+async def make_session(state: str, host: str) -> str:
+    """Write a session of one engineer into the store, handed to `host`; returns the handle its cookie carries."""
+    now = time.time()
+    sid = secrets.token_urlsafe(16)
+    identity = Identity(
+        kind="person",
+        subject="u-1842",
+        provider="corp",
+        email="alice@example.com",
+        name="Alice Example",
+        groups=frozenset({"eng", "staff", "oncall"}),
+        session=sid,
+        auth_time=now,
+        amr=("pwd", "otp"),
+    )
+    record = SessionRecord(
+        sid=sid,
+        identity=identity,
+        provider="corp",
+        provider_sid="",
+        created=now,
+        authenticated_at=now,
+        expires=now + 12 * 3600,
+        last_seen=now,
+        refresh_at=float("inf"),
+    )
+    handle = secrets.token_urlsafe(32)
+    store = open_store(state)
+    try:
+        await store.create(record)
+        await store.add_handle(hashed(handle.encode()), sid, host, record.expires)
+    finally:
+        await store.close()
+    return handle
+
+
+def _write(path: Path, document: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(document, indent=1))
+    return path
