@@ -1,0 +1,121 @@
+"""The control application: which path is answered by whom, and what becomes of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler as Next
+from aiohttp.typedefs import Middleware
+
+from proxy.model.reasons import Reason
+from proxy.sessions.store import StoreUnavailable
+from proxy.web import backchannel, callback, handover, login, logout, portal
+from proxy.web.context import WebContext
+from proxy.web.endpoints import (
+    BACKCHANNEL,
+    CALLBACK,
+    ICON,
+    JWKS,
+    LOGGED_OUT,
+    LOGIN,
+    LOGOUT,
+    PORTAL,
+    PREFIX,
+    SESSION,
+    WHOAMI,
+)
+from proxy.web.pages import ICON_SVG
+from proxy.web.visit import Refused, Site, Visit, answer
+
+Handler = Callable[[Visit], Awaitable[web.Response]]
+RUNNER_LIMITS: Final = {"max_line_size": 32 * 1024, "max_field_size": 32 * 1024}
+"""For `aiohttp.web.AppRunner`: a return address travels sealed and escaped in our URLs; 8 KiB is too few."""
+_MAX_BODY: Final = 96 * 1024  # a logout token is at most 64 KiB
+_PUBLIC: Final = ((b"Cache-Control", b"public, max-age=300"), (b"X-Content-Type-Options", b"nosniff"))
+
+
+async def _icon(visit: Visit) -> web.Response:
+    del visit
+    headers = (*_PUBLIC, (b"Content-Type", b"image/svg+xml"), (b"Content-Security-Policy", b"default-src 'none'"))
+    return answer(200, headers, ICON_SVG)
+
+
+async def _jwks(visit: Visit) -> web.Response:
+    """The public keys that verify `X-Ostiary-Assertion`; readable by any page, they are public."""
+    headers = (*_PUBLIC, (b"Content-Type", b"application/jwk-set+json"), (b"Access-Control-Allow-Origin", b"*"))
+    return answer(200, headers, msgspec.json.encode(visit.context.signer().jwks()))
+
+
+# HEAD is answered where GET only shows something. Where GET uses something up (a code, a ticket), it is 405: programs
+# that look at links before people do must not spend them.
+_ROUTES: Final[tuple[tuple[str, str, Handler, bool], ...]] = (
+    ("GET", PORTAL, portal.show, True),
+    ("GET", PREFIX, portal.go_to_portal, True),
+    ("GET", LOGIN, login.login, False),
+    ("GET", CALLBACK, callback.receive, False),
+    ("POST", BACKCHANNEL, backchannel.receive, False),
+    ("GET", SESSION, handover.receive, False),
+    ("GET", LOGOUT, logout.ask, True),
+    ("POST", LOGOUT, logout.leave, False),
+    ("GET", LOGGED_OUT, logout.logged_out, True),
+    ("GET", WHOAMI, portal.whoami, True),
+    ("GET", ICON, _icon, True),
+    ("GET", JWKS, _jwks, True),
+)
+
+
+def make_control(context: WebContext) -> web.Application:
+    """Everything under `/.ostiary/` on every host, the portal on the login host, and the published keys.
+
+    Believes the `X-Ostiary-*` request headers: serve it on a socket that only the gateway reaches.
+    """
+    site = Site(context)
+    application = web.Application(client_max_size=_MAX_BODY)
+    for method, path, handler, head in _ROUTES:
+        endpoint = _endpoint(site, handler)
+        application.router.add_route(method, path, endpoint)
+        if head:
+            application.router.add_route("HEAD", path, endpoint)
+    application.middlewares.append(_unrouted(site))
+    return application
+
+
+def _endpoint(site: Site, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def endpoint(request: web.Request) -> web.Response:
+        visit = Visit(site, request)
+        try:
+            return await handler(visit)
+        except Refused as refused:
+            return visit.refused(refused)
+        except StoreUnavailable as error:
+            site.context.log.warning("session store: %s", error)
+            return visit.refused(Refused(Reason.STORE_UNAVAILABLE))
+        except web.HTTPRequestEntityTooLarge:
+            return visit.refused(Refused(Reason.BODY_TOO_LARGE))
+        except Exception:  # the last resort: whatever it is, nobody gets in and the page is ours
+            site.context.log.exception("own page failed, reference %s", visit.reference)
+            return visit.refused(Refused(Reason.INTERNAL_ERROR))
+
+    return endpoint
+
+
+def _unrouted(site: Site) -> Middleware:
+    @web.middleware
+    async def unrouted(request: web.Request, handler: Next) -> web.StreamResponse:
+        """404 and 405 in our own words."""
+        try:
+            return await handler(request)
+        except web.HTTPMethodNotAllowed as error:
+            refused = Visit(site, request).refused(
+                Refused(Reason.BAD_REQUEST, f"This address does not answer {request.method}.")
+            )
+            refused.set_status(405)
+            refused.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+            return refused
+        except web.HTTPNotFound:
+            return Visit(site, request).refused(Refused(Reason.NO_ROUTE))
+
+    return unrouted

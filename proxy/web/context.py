@@ -1,0 +1,38 @@
+"""What the composition root hands to our pages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from proxy.assertion import Signer
+from proxy.authn.oidc import OidcProvider
+from proxy.model.identity import Identity
+from proxy.sessions.seal import Sealer
+from proxy.sessions.service import Sessions
+from proxy.settings.schema import Route, Settings
+
+
+def _no_record(event: str, **fields: object) -> None:
+    """Stands in where logins and logouts are recorded by somebody else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebContext:
+    """Callables give the current snapshot, so a reload needs no new application.
+
+    `visible(identity, address)` lists the routes this person may open from `address`, the client's or None.
+    `record(event, **fields)` is told of "login", "login-failed", "logout", "backchannel-logout"; no field is a secret.
+    `clock` gives seconds since the epoch.
+    """
+
+    settings: Callable[[], Settings]
+    sessions: Sessions
+    providers: Callable[[], Mapping[str, OidcProvider]]
+    sealer: Sealer
+    signer: Callable[[], Signer]
+    clock: Callable[[], float]
+    visible: Callable[[Identity, str | None], Sequence[Route]]
+    log: logging.Logger
+    record: Callable[..., None] = _no_record

@@ -1,0 +1,58 @@
+"""Names shared by the control application, the gateway and the tests: paths, cookies and the headers between them."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+PREFIX: Final = "/.ostiary/"  # everything below it, on every host, is ours; `/.ostiary/` itself leads to the portal
+LOGIN: Final = "/.ostiary/login"
+SESSION: Final = "/.ostiary/session"  # an app host takes a ticket here and gives the browser its session cookie
+LOGOUT: Final = "/.ostiary/logout"
+LOGGED_OUT: Final = "/.ostiary/logged-out"  # login host; where the provider sends people back after logout
+WHOAMI: Final = "/.ostiary/whoami"
+ICON: Final = "/.ostiary/icon.svg"
+CALLBACK: Final = "/.ostiary/oidc/{provider}/callback"
+BACKCHANNEL: Final = "/.ostiary/oidc/{provider}/backchannel-logout"
+PORTAL: Final = "/"  # login host only
+JWKS: Final = "/.well-known/ostiary/jwks.json"
+
+SESSION_COOKIE: Final = "__Host-ostiary"  # the handle; the gateway reads it and never passes it on
+BIND_COOKIE: Final = "__Host-ostiary-bind"  # ties a ticket to the browser that asked for it
+ATTEMPT_COOKIE: Final = "__Host-ostiary-login-"  # + attempt id; nonce and PKCE verifier, sealed
+
+# Set by the gateway on what it relays to us; managed names, so a client's own never arrive.
+SESSION_HEADER: Final = "X-Ostiary-Session"
+CLIENT_HEADER: Final = "X-Ostiary-Client"
+REFERENCE_HEADER: Final = "X-Ostiary-Reference"
+
+
+def callback(provider: str) -> str:
+    """The path a provider sends people back to."""
+    return CALLBACK.format(provider=provider)
+
+
+def backchannel(provider: str) -> str:
+    """The path a provider posts logout tokens to."""
+    return BACKCHANNEL.format(provider=provider)
+
+
+def login_path(return_target: str, max_age: float | None = None, provider: str | None = None) -> str:
+    """Path and query that log in on the host they are asked on and lead back to `return_target` (path and query)."""
+    location = f"{LOGIN}?return={quote(return_target, safe='/')}"
+    if max_age is not None:
+        location += f"&max_age={max(0, int(max_age))}"
+    if provider is not None:
+        location += f"&provider={quote(provider, safe='')}"
+    return location
+
+
+def challenge_location(host: str, return_target: str, max_age: float | None = None, provider: str | None = None) -> str:
+    """Where the gateway's 303 sends a browser that must log in (again).
+
+    `host` is the canonical request host (the challenge stays on it, so the answer is a path without an authority that
+    could be forged), `return_target` the canonical raw path and query asked for, `max_age` the greatest age of
+    the login in seconds that the rule accepts, `provider` the one the route names.
+    """
+    del host  # a relative Location keeps scheme and port as the browser knows them
+    return login_path(return_target, max_age, provider)

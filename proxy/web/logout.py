@@ -1,0 +1,157 @@
+"""The way out: a question, then the end of the session on all hosts, then logout at the provider.
+
+A GET only asks: no other site, image or link can log anybody out. The POST must come from our own page.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from proxy.authn.errors import AuthnError
+from proxy.authn.token_endpoint import Tokens
+from proxy.model.reasons import Reason
+from proxy.sessions.seal import SealBroken
+from proxy.sessions.session import SessionRecord
+from proxy.web.endpoints import LOGGED_OUT, LOGIN, LOGOUT, PREFIX, SESSION_COOKIE
+from proxy.web.pages import JSON_HEADERS, initial
+from proxy.web.refusals import Act
+from proxy.web.visit import Refused, Visit, answer, expire, label, see_other
+
+_PURPOSE: Final = "logout-state"
+_MAX_AGE: Final = 3600.0  # seconds a provider's logout page may take
+
+
+async def ask(visit: Visit) -> web.Response:
+    """GET `/.ostiary/logout` on any host."""
+    session = await visit.session()
+    if session is None:
+        return see_other(visit.origins.login + LOGGED_OUT)
+    who = label(session.identity)
+    return visit.page(
+        "ask",
+        title="Log out?",
+        text="This ends your session in every app here, in this browser.",
+        detail="Open connections of these apps are closed, so save your work first.",
+        door="ajar",
+        post=LOGOUT,
+        post_text="Log out",
+        acts=[Act(PREFIX, "Stay logged in")],
+        identity=who,
+        initial=initial(who),
+    )
+
+
+async def leave(visit: Visit) -> web.Response:
+    """POST `/.ostiary/logout` on any host, from a page of the same origin only."""
+    if not _is_same_origin(visit):
+        raise Refused(Reason.ORIGIN_REFUSED, f"Logging out needs a click on our own page. Open {LOGOUT} on this host.")
+    gone = (expire(SESSION_COOKIE),)
+    session = await visit.session()
+    if session is None:
+        return _done(visit, visit.origins.login + LOGGED_OUT, gone)
+    location = await _provider_logout(visit, session)
+    await _end(visit, session)
+    return _done(visit, location or visit.origins.login + LOGGED_OUT, gone)
+
+
+def _is_same_origin(visit: Visit) -> bool:
+    """By Fetch Metadata, or by Origin for browsers without it; a request that says neither is no browser's form."""
+    headers = visit.request.headers
+    site = headers.get("Sec-Fetch-Site")
+    return site == "same-origin" if site is not None else headers.get("Origin") == visit.home()
+
+
+async def _end(visit: Visit, session: SessionRecord) -> None:
+    """End this session and its siblings: parallel tabs may have made several in one session at the provider."""
+    sessions = visit.context.sessions
+    sids = {session.sid}
+    if session.provider_sid:
+        sids.update(
+            await sessions.store.by_provider_session(session.provider, session.identity.subject, session.provider_sid)
+        )
+    await sessions.end_many(sorted(sids), Reason.SESSION_REVOKED)
+    visit.context.record(
+        "logout", reference=visit.reference, session=session.sid, identity=session.identity, address=visit.address
+    )
+
+
+async def _provider_logout(visit: Visit, session: SessionRecord) -> str | None:
+    """Where to log out at the provider; None when it has no such place, is gone, or does not answer."""
+    provider = visit.context.providers().get(session.provider)
+    if provider is None:
+        return None
+    try:
+        held = visit.context.sessions.tokens(session)
+        id_token = Tokens.from_bytes(held).id_token if held else ""
+    except ValueError:
+        id_token = ""
+    state = visit.context.sealer.seal(_PURPOSE, session.provider.encode(), now=visit.now)
+    try:
+        return await provider.logout_url(
+            id_token=id_token, post_logout_redirect_uri=visit.origins.login + LOGGED_OUT, state=state
+        )
+    except AuthnError as error:
+        visit.context.log.warning("provider %s: no logout there: %s", session.provider, error)
+        return None
+
+
+def _done(visit: Visit, location: str, cookies: tuple[str, ...]) -> web.Response:
+    if visit.want() == "json":
+        body = msgspec.json.encode({"logged_out": True, "continue": location})
+        return answer(200, JSON_HEADERS, body, cookies)
+    if visit.navigates() and not location.startswith(visit.home() + "/"):
+        # `form-action 'self'` also forbids redirects of the form's answer to another origin: a page goes instead.
+        return visit.page(
+            "carry", cookies, title="You are logged out here", text="One more step.", next=location, step="", attempt=""
+        )
+    return see_other(location, cookies)
+
+
+async def logged_out(visit: Visit) -> web.Response:
+    """GET `/.ostiary/logged-out` on the login host: where everybody ends up, also back from the provider."""
+    if not visit.on_login_host:
+        return see_other(visit.origins.login + LOGGED_OUT)
+    session = await visit.session()
+    if session is not None:
+        who = label(session.identity)
+        return visit.page(
+            "ask",
+            title="You are still logged in",
+            text="This browser has a session here.",
+            detail="",
+            door="ajar",
+            post=LOGOUT,
+            post_text="Log out",
+            acts=[Act(PREFIX, "Your apps")],
+            identity=who,
+            initial=initial(who),
+        )
+    title = _provider_title(visit)
+    return visit.page(
+        "ask",
+        (expire(SESSION_COOKIE),),
+        title="You are logged out",
+        text=f"Your session has ended here and at {title}." if title else "Your session here has ended.",
+        detail=""
+        if title
+        else "You may still be logged in at your identity provider. On a shared computer, close the browser.",
+        door="shut",
+        post="",
+        post_text="",
+        acts=[Act(f"{LOGIN}?return=/", "Log in again")],
+        identity="",
+        initial="",
+    )
+
+
+def _provider_title(visit: Visit) -> str:
+    """The provider that logged this person out too, as its sealed state says; "" when it does not."""
+    try:
+        sealed = visit.context.sealer.unseal(_PURPOSE, visit.asked("state"), now=visit.now, max_age=_MAX_AGE)
+    except SealBroken:
+        return ""
+    provider = visit.snapshot.providers.get(sealed.decode())
+    return (provider.title or provider.name) if provider else ""

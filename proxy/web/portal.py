@@ -1,0 +1,106 @@
+"""The front door: exactly the apps this person may open, who we think they are, and the same for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from proxy.model.reasons import Reason
+from proxy.routing import parse_source
+from proxy.settings.schema import Route
+from proxy.web.endpoints import PORTAL, login_path
+from proxy.web.pages import JSON_HEADERS, hue, initial
+from proxy.web.refusals import Refusal, render
+from proxy.web.visit import Refused, Visit, answer, label, see_other
+
+_SID_SHOWN: Final = 8  # characters: enough to find it in `sessions list`, too few to be mistaken for a secret
+_GROUPS_SHOWN: Final = 12
+
+
+async def show(visit: Visit) -> web.Response:
+    """GET `/` on the login host."""
+    if not visit.on_login_host:
+        raise Refused(Reason.NO_ROUTE)
+    session = await visit.session()
+    if session is None:
+        if visit.want() == "json":
+            raise Refused(Reason.LOGIN_REQUIRED, retry=visit.origins.login + login_path(PORTAL))
+        return see_other(visit.origins.login + login_path(PORTAL))
+    identity = session.identity
+    provider = visit.snapshot.providers.get(session.provider)
+    groups = sorted(identity.groups)
+    more = len(groups) - _GROUPS_SHOWN
+    return visit.page(
+        "portal",
+        title="Your apps",
+        apps=_apps(visit.context.visible(identity, visit.address)),
+        identity=identity.name or identity.email or identity.subject,
+        initial=initial(label(identity)),
+        account=identity.email or identity.subject,
+        provider=(provider.title or provider.name) if provider else session.provider,
+        groups=", ".join(groups[:_GROUPS_SHOWN]) + (f" and {more} more" if more > 0 else ""),
+        expires=_moment(visit.ends(session)).strftime("%Y-%m-%d %H:%M UTC"),
+        expires_iso=_iso(visit.ends(session)),
+        sid=session.sid[:_SID_SHOWN],
+    )
+
+
+def _apps(routes: Sequence[Route]) -> list[dict[str, object]]:
+    apps = []
+    for route in routes:
+        source = parse_source(route.source)
+        title = route.title or route.name
+        apps.append(
+            {
+                "href": source.origin + (source.prefix or "") + "/",
+                "title": title,
+                "description": route.description or "",
+                "address": source.host + source.prefix,
+                "initial": initial(title),
+                "hue": hue(route.name),
+            }
+        )
+    return sorted(apps, key=lambda app: str(app["title"]).casefold())
+
+
+async def go_to_portal(visit: Visit) -> web.Response:
+    """GET `/.ostiary/` on any host."""
+    return see_other(visit.origins.login + PORTAL)
+
+
+async def whoami(visit: Visit) -> web.Response:
+    """GET `/.ostiary/whoami` on any host: who the proxy thinks is asking. Always JSON, never a secret."""
+    session = await visit.session()
+    if session is None:
+        refusal = Refusal(
+            Reason.LOGIN_REQUIRED,
+            reference=visit.reference,
+            login_url=visit.home() + login_path(PORTAL),
+            host=visit.host,
+        )
+        status, headers, body = render(refusal, want="json")
+        return answer(status, headers, body)
+    identity = session.identity
+    told = {
+        "kind": identity.kind,
+        "subject": identity.subject,
+        "email": identity.email or None,
+        "name": identity.name or None,
+        "groups": sorted(identity.groups),
+        "provider": session.provider,
+        "authenticated_at": None if identity.auth_time is None else _iso(identity.auth_time),
+        "session": {"id": session.sid[:_SID_SHOWN], "expires": _iso(visit.ends(session))},
+    }
+    return answer(200, JSON_HEADERS, msgspec.json.encode(told))
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(min(max(seconds, 0.0), 253402300799.0), UTC)
+
+
+def _iso(seconds: float) -> str:
+    return _moment(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
