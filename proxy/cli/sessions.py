@@ -1,0 +1,184 @@
+"""`ostiary sessions`: who is logged in, and ending it. Works on the store and the bus directly, proxy or no proxy."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from proxy.model.reasons import Reason
+from proxy.sessions.nudge import Delivery, Nudges
+from proxy.sessions.session import Listing
+from proxy.sessions.store import SessionStore, StoreUnavailable, bus_folder, open_store
+from proxy.settings.load import load
+from proxy.settings.problems import ConfigError
+
+HELP = "list sessions; end them at once"
+
+EPILOG = """\
+examples:
+  ostiary sessions list                          everybody who is logged in
+  ostiary sessions list --user ann@example.com   one person, with the apps opened
+  ostiary sessions revoke --user ann@example.com end all of her sessions, now
+  ostiary sessions revoke 3f0c…                  end one session, by the id that `list` shows
+  ostiary sessions revoke --all                  everybody must log in again
+
+A revoked session is refused at its next request, and its open WebSockets, event streams and transfers end within one
+second. Whoever may write to the state file may do this; the proxy need not be running.
+
+exit codes: 0 done, 1 no such session, or a running worker did not confirm in time, 2 wrong use
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    listing = commands.add_parser("list", help="list living sessions, newest first")
+    _common(listing)
+    listing.add_argument("--user", metavar="WHO", help="only this e-mail address, subject or provider:subject")
+
+    revoke = commands.add_parser("revoke", help="end sessions at once")
+    _common(revoke)
+    which = revoke.add_mutually_exclusive_group(required=True)
+    which.add_argument("sid", nargs="?", metavar="SID", help="a session id, as `list` shows it")
+    which.add_argument("--user", metavar="WHO", help="all sessions of this e-mail address, subject or provider:subject")
+    which.add_argument("--all", action="store_true", help="all sessions of everybody")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it. Returns the exit code."""
+    try:
+        url = load(Path(args.config), strict_files=False).configuration.state
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if url.startswith("memory:"):
+        print("state: is `memory:`, so only the running proxy knows its sessions; use `sqlite:PATH`", file=sys.stderr)
+        return 2
+    try:
+        kind, _, path = url.partition(":")
+        # No file means that nobody has ever logged in: that is an answer, not a fault.
+        fresh = kind == "sqlite" and not Path(path).exists()
+        store = open_store("memory:" if fresh else url, create=False)
+        return asyncio.run(_act(args, store, bus_folder(url)))
+    except StoreUnavailable as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", default="config/ostiary.yaml", metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+async def _act(args: argparse.Namespace, store: SessionStore, folder: Path | None) -> int:
+    try:
+        if args.action == "list":
+            return _print_list(await store.list(user=args.user), as_json=args.json)
+        return await _revoke(args, store, folder)
+    finally:
+        await store.close()
+
+
+async def _revoke(args: argparse.Namespace, store: SessionStore, folder: Path | None) -> int:
+    sids = [args.sid] if args.sid else [each.record.sid for each in await store.list(user=args.user)]
+    ended = await store.revoke_many(sids, Reason.SESSION_REVOKED, time.time())
+    delivery = await _announce(folder) if ended else Delivery(0, 0)
+    if args.json:
+        told = {"workers": delivery.told, "acknowledged": delivery.acknowledged}
+        print(json.dumps({"ended": sorted(ended), **told}))
+    else:
+        print(_sentence(args, len(ended), delivery))
+    found = bool(ended) or args.all
+    return 0 if found and delivery.complete else 1
+
+
+async def _announce(folder: Path | None) -> Delivery:
+    if folder is None:
+        return Delivery(0, 0)
+    nudges = Nudges(folder, create=False)
+    try:
+        nudges.open()
+        return await nudges.announce(1.0)
+    except OSError as error:
+        print(f"workers cannot be told and will notice by themselves in a moment: {error}", file=sys.stderr)
+        return Delivery(0, 0)
+    finally:
+        nudges.close()
+
+
+def _sentence(args: argparse.Namespace, ended: int, delivery: Delivery) -> str:
+    if not ended:
+        who = "living sessions" if args.all else f"living session {args.sid}" if args.sid else f"session of {args.user}"
+        return f"There is no {who}." if not args.all else "There are no living sessions."
+    done = f"Ended {ended} session{'s' if ended != 1 else ''}."
+    if not delivery.told:
+        return f"{done} No worker is running."
+    if delivery.complete:
+        return f"{done} All {delivery.told} running worker{'s' if delivery.told != 1 else ''} acted on it."
+    return (
+        f"{done} Only {delivery.acknowledged} of {delivery.told} running workers confirmed within a second; "
+        "the others act as soon as they can."
+    )
+
+
+def _print_list(found: Sequence[Listing], *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps([_row(each) for each in found], indent=2))
+        return 0
+    if not found:
+        print("Nobody is logged in.")
+        return 0
+    table = [("SESSION", "WHO", "PROVIDER", "CREATED", "LAST SEEN", "EXPIRES", "HOSTS")]
+    table += [
+        (
+            each.record.sid,
+            _printable(each.record.identity.email or each.record.identity.subject),
+            each.record.provider,
+            _when(each.record.created),
+            _when(each.record.last_seen),
+            _when(each.record.expires),
+            " ".join(each.hosts) or "-",
+        )
+        for each in found
+    ]
+    widths = [max(len(row[column]) for row in table) for column in range(6)]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())
+    return 0
+
+
+def _row(each: Listing) -> dict[str, object]:
+    record = each.record
+    return {
+        "sid": record.sid,
+        "email": record.identity.email,
+        "subject": record.identity.subject,
+        "name": record.identity.name,
+        "provider": record.provider,
+        "created": _iso(record.created),
+        "last_seen": _iso(record.last_seen),
+        "expires": _iso(record.expires),
+        "hosts": list(each.hosts),
+    }
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _printable(text: str) -> str:
+    """Names come from outside: nothing in them may steer the terminal."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

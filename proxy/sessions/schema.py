@@ -1,0 +1,135 @@
+"""The tables of the SQLite store, their version, and how a connection is opened on them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+VERSION = 1
+
+_TABLES = """
+CREATE TABLE sessions (
+    sid TEXT PRIMARY KEY,
+    identity BLOB NOT NULL,              -- JSON of model.Identity
+    provider TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    email TEXT NOT NULL,
+    provider_sid TEXT NOT NULL,
+    created REAL NOT NULL,
+    authenticated_at REAL NOT NULL,
+    expires REAL NOT NULL,
+    last_seen REAL NOT NULL,
+    refresh_at REAL NOT NULL,
+    tokens BLOB NOT NULL,                -- sealed
+    ended TEXT,                          -- a model.Reason
+    ended_at REAL
+);
+CREATE INDEX sessions_by_subject ON sessions (provider, subject);
+CREATE INDEX sessions_by_email ON sessions (email);
+CREATE INDEX sessions_by_expiry ON sessions (expires);
+CREATE TABLE handles (
+    id INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,
+    sid TEXT NOT NULL REFERENCES sessions (sid) ON DELETE CASCADE,
+    host TEXT NOT NULL,
+    expires REAL NOT NULL
+);
+CREATE INDEX handles_by_session ON handles (sid, host);
+CREATE TABLE consumed (key BLOB PRIMARY KEY, expires REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX consumed_by_expiry ON consumed (expires);
+CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    sid TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    at REAL NOT NULL
+);
+CREATE TABLE event_floor (id INTEGER NOT NULL);  -- events up to here are no longer known
+"""
+
+
+class SchemaProblem(Exception):
+    """The database is sound but not one we can work with; the text says what to do."""
+
+
+def connect(path: Path, *, create: bool, deadline: float) -> sqlite3.Connection:
+    """A connection on current tables, in WAL mode. Waits for other processes until `deadline` (monotonic seconds).
+
+    The file is 0600 and the folder, when we make it, 0700; SQLite gives its side files the mode of the main one.
+    Raises sqlite3.Error, OSError and SchemaProblem.
+    """
+    if create:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+    try:
+        patience(connection, deadline)
+        _write_ahead(connection, path, deadline)
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA journal_size_limit=16777216")
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def patience(connection: sqlite3.Connection, deadline: float) -> None:
+    """Let SQLite wait for locks until `deadline`, monotonic seconds."""
+    left = max(0, int((deadline - time.monotonic()) * 1000))
+    connection.execute(f"PRAGMA busy_timeout={left}")
+
+
+def _write_ahead(connection: sqlite3.Connection, path: Path, deadline: float) -> None:
+    """Changing the journal mode does not wait for locks by itself (sqlite.org/wal.html, section 2)."""
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.005)
+            continue
+        if mode != "wal":
+            raise SchemaProblem(f"{path}: this file system does not do shared memory; put the state on a local disk")
+        return
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection, path) == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _version(connection, path) == 0:
+            _create(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise SchemaProblem(
+            f"{path}: written by a newer Ostiary (schema {version}, this one knows {VERSION}); "
+            "run the newer version, or name another file under `state:` (everybody must log in again)"
+        )
+    return int(version)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in _TABLES.split(";\n"):
+        connection.execute(statement)
+    # Ids of a new database begin above those of any older one, so that a reader's cursor from a database that was
+    # replaced is recognised as foreign.
+    floor = int(time.time() * 1000)
+    connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (floor,))
+    connection.execute("INSERT INTO event_floor (id) VALUES (?)", (floor,))
+    connection.execute(f"PRAGMA user_version={VERSION}")
