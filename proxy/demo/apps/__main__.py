@@ -9,31 +9,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import aiohttp
-import msgspec
 from aiohttp import web
 
 from proxy.demo import loopback
 from proxy.demo.apps import api, headers, live
 from proxy.demo.apps.caller import CallerVerifier
 from proxy.demo.launch import Refused, serve_until_told, settings_from
+from proxy.demo.programs import AppLaunch
 
 APPS: Mapping[str, Callable[[CallerVerifier], web.Application]] = {
     "headers": headers.make,
     "live": live.make,
     "api": api.make,
 }
-
-
-class AppLaunch(msgspec.Struct, frozen=True, kw_only=True):
-    """What the demo tells an app: its `name` and where it listens; whose assertions it believes, and meant for whom."""
-
-    name: str
-    host: str
-    port: int
-    audience: str
-    issuer: str
-    jwks: str
-    ca: str
 
 
 async def main(launch: AppLaunch) -> None:

@@ -10,22 +10,13 @@ import time
 from pathlib import Path
 
 import aiohttp
-import msgspec
 
 from proxy.demo import loopback
 from proxy.demo.idp.people import people
-from proxy.demo.idp.provider import Provider, Registration
+from proxy.demo.idp.provider import Provider
 from proxy.demo.idp.server import make_application
 from proxy.demo.launch import Refused, serve_until_told, settings_from
-
-
-class IdpLaunch(msgspec.Struct, frozen=True, kw_only=True):
-    """What the demo tells the provider. `ca` is whom to trust when telling the client about a logout."""
-
-    host: str
-    port: int
-    client: Registration
-    ca: str
+from proxy.demo.programs import IdpLaunch
 
 
 async def main(launch: IdpLaunch) -> None:

@@ -9,28 +9,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 
 import jinja2
-import msgspec
 from aiohttp import web
 
 from proxy.demo.idp.ledger import Ledger, Login
 from proxy.demo.idp.people import Person
 from proxy.demo.idp.tokens import TokenSigner
+from proxy.demo.programs import Registration
 
 LOG = logging.getLogger("ostiary.demo.idp")
 BROWSER_COOKIE = "demo_idp"
-
-
-class Registration(msgspec.Struct, frozen=True, kw_only=True):
-    """The one client. Redirect URIs are compared as strings, whole (RFC 9700 section 2.1)."""
-
-    client_id: str
-    client_secret: str
-    redirect_uris: tuple[str, ...]
-    post_logout_redirect_uris: tuple[str, ...] = ()
-    backchannel_logout_uri: str | None = None
-
-    def __repr__(self) -> str:
-        return f"<Registration {self.client_id}>"
 
 
 Notify = Callable[[str, str], Awaitable[int]]  # POST a logout token to a URL; answers the HTTP status

@@ -1,0 +1,82 @@
+"""What the demo prints: where things are, who there is, what to try."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from proxy.demo.idp.people import people
+from proxy.demo.layout import Layout
+
+
+def welcome(layout: Layout) -> str:
+    """Everything somebody needs who has just started the demo."""
+    return "\n".join([*_where(layout), "", *_who(), "", *_what(layout), ""])
+
+
+def _where(layout: Layout) -> list[str]:
+    rows = [
+        (layout.url("login") + "/", "the portal: your apps"),
+        (layout.url("headers") + "/", "sample app: what an app receives"),
+        (layout.url("live") + "/", "sample app: a WebSocket and server-sent events"),
+        (layout.url("api") + "/orders", "sample app: a JSON API"),
+        (layout.issuer + "/", "the demo identity provider: who is logged in"),
+        (layout.admin + "/metrics", "metrics; also /healthz and /readyz"),
+    ]
+    return ["Ostiary runs. Ctrl-C ends everything.", "", *(f"  {url:<44} {text}" for url, text in rows)]
+
+
+def _who() -> list[str]:
+    head = "People (the login page lets you choose; there are no passwords, for it is development only):"
+    return [head, *(f"  {person.sub:<6} {', '.join(person.groups):<26} {person.note}" for person in people().values())]
+
+
+def _what(layout: Layout) -> list[str]:
+    certs, trust = _short(layout.certs), _short(layout.trust)
+    curl = f"curl --cacert {trust}"
+    api = layout.url("api")
+    config = _short(layout.config)
+    steps = [
+        (
+            f"Let your browser trust {trust} (it can vouch for names below localhost only), or accept its",
+            "warning; then open the portal and log in as alice. Open every app.",
+        ),
+        ("Log in as bob in a private window and open “Live data”: the refusal names the rule and the fact.",),
+        (f"Who am I?  {layout.url('headers')}/.ostiary/whoami",),
+        (
+            "Be a service, with a client certificate:",
+            f"  {curl} --cert {certs}/billing.crt --key {certs}/billing.key {api}/orders",
+            f'  {curl} --cert {certs}/billing.crt --key {certs}/billing.key {api}/orders -d \'{{"item": "ink"}}\'',
+        ),
+        (
+            "… be one whose certificate was revoked, or one without any:",
+            f"  {curl} --cert {certs}/retired.crt --key {certs}/retired.key {api}/orders",
+            f"  {curl} {api}/orders",
+        ),
+        (
+            "Revoke billing's certificate; the proxy notices by itself:",
+            f"  ostiary certs revoke {certs}/billing.crt --dir {certs}",
+        ),
+        (
+            "Keep “Live data” open and end the session from here, or at the identity provider:",
+            f"  ostiary sessions list --config {config}",
+            f"  ostiary sessions revoke SID --config {config}",
+        ),
+        (
+            f"Edit a file in {_short(layout.config.parent / 'routes')} and save: it holds at once.",
+            "Make a mistake: the proxy says so and goes on as before, and this says where:",
+            f"  ostiary check {config}",
+        ),
+        (f"Read what was decided, and by which rule:  tail -f {_short(layout.home / 'var' / 'audit.jsonl')}",),
+    ]
+    lines = ["What to try:"]
+    for number, (first, *rest) in enumerate(steps, 1):
+        lines += [f"  {number}. {first}", *(f"     {line}" for line in rest)]
+    return lines
+
+
+def _short(path: Path) -> str:
+    """Relative to where the person is, when it is below."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
