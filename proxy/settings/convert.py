@@ -14,7 +14,7 @@ import msgspec
 from msgspec import inspect
 
 from proxy.settings import schema
-from proxy.settings.document import BROKEN, Document, Path
+from proxy.settings.document import BROKEN, HIDDEN, Document, Path
 from proxy.settings.units import DURATION_FORM, SIZE_FORM, decode_hook
 
 T = TypeVar("T")
@@ -82,6 +82,12 @@ _PATTERNS: dict[str, tuple[str, str]] = {
 _EXAMPLES: dict[str, str] = {
     "client_secret": "client_secret: {env: OIDC_SECRET}, or {file: path}",
     "key": "key: {env: NAME}, or {file: path}",
+    "allow": "allow: [{name: staff, authenticated: true}]",
+    "deny": "deny: [{name: not-from-guests, networks: [10.9.0.0/16]}]",
+    "routes": "routes: [{name: …, from: https://…, to: http://…}]",
+    "listeners": "listeners: [{address: 127.0.0.1:8443, tls: …}]",
+    "providers": "providers: [{name: …, issuer: https://…, client_id: …}]",
+    "assertion": "assertion: {key: certs/assertion.key}",
     "certificates": "certificates: [{cert: certs/apps.crt, key: certs/apps.key}]",
     "tls": "tls: {certificates: [{cert: …, key: …}]}",
     "redirect": "redirect: {url: https://…}",
@@ -186,8 +192,10 @@ class _Walker:
         for key, inner in value.items():
             if key in fields:
                 self.visit(inner, fields[key].type, (*path, key))
-            else:
+            elif not key.startswith(HIDDEN):
                 self.unknown(key, list(fields), wanted, value, path)
+        if any(key.startswith(HIDDEN) for key in value):
+            return
         for key, field in fields.items():
             if field.required and key not in value:
                 self.document.problem(path, f'{self.label(wanted, value, path)} needs "{key}"', self.need_hint(key))
@@ -221,8 +229,8 @@ class _Walker:
 
     def listed(self, value: Any, wanted: inspect.VarTupleType, path: Path) -> None:
         if not isinstance(value, list):
-            shown = f"[{_written(value)}]" if not isinstance(value, dict) else ""
-            hint = f"{path[-1]}: {shown}" if shown and path and isinstance(path[-1], str) else self.example(path)
+            of_words = isinstance(wanted.item_type, inspect.StrType) and isinstance(value, str)
+            hint = f"{path[-1]}: [{value}]" if of_words and path else self.example(path)
             self.wrong(path, f"must be a list, not {_kind(value)}", hint)
             return
         if wanted.min_length and len(value) < wanted.min_length:
@@ -243,11 +251,10 @@ class _Walker:
         if _written(value) in wanted.values:
             self.wrong(path, f"must be text, not {_kind(value)}", f'put it in quotes: "{_written(value)}"')
             return
-        options = [str(option) for option in wanted.values]
-        near = _closest(_written(value), options)
-        listed = ", ".join(f'"{option}"' for option in options[:-1])
-        choice = f'{listed} or "{options[-1]}"' if listed else f'"{options[-1]}"'
-        shown = f', not "{value}"' if isinstance(value, str) else f", not {_kind(value)}"
+        near = _closest(_written(value), [str(option) for option in wanted.values])
+        options = [f'"{option}"' if isinstance(option, str) else str(option) for option in wanted.values]
+        choice = f"{', '.join(options[:-1])} or {options[-1]}"
+        shown = f', not "{_written(value)}"' if isinstance(value, (str, int, float)) else f", not {_kind(value)}"
         self.wrong(path, f"must be {choice}{shown}", f'did you mean "{near}"?' if near else "")
 
     def custom(self, value: Any, wanted: inspect.CustomType, path: Path) -> None:
@@ -300,7 +307,7 @@ class _Walker:
         return noun if noun.startswith(("a ", "the ")) else f"a {noun}"
 
     def example(self, path: Path) -> str:
-        return _EXAMPLES.get(str(path[-1]), "") if path else ""
+        return _EXAMPLES.get(str(path[-1]), "") if path else "a file begins with a key, such as “routes:”"
 
     def need_hint(self, key: str) -> str:
         return f"add: {_EXAMPLES.get(key, f'{key}: …')}"

@@ -19,6 +19,8 @@ class Broken:
 
 
 BROKEN = Broken()
+HIDDEN = "\0"
+"""First character of the key under which a mapping holds BROKEN for a key that was refused."""
 
 
 class Mark(Protocol):

@@ -25,9 +25,13 @@ class Malformed(ValueError):
 # --- hosts and origins -------------------------------------------------------------------------------------------
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_ORDINARY_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~!$&'()+,=:@-]+)*")
+
+
+_ORDINARY_ORIGIN = re.compile(r"(https?)://([a-z0-9.*-]+)(?::([1-9][0-9]{0,3}))?((?:/[A-Za-z0-9_-]+)*)")
 
 
 class Origin(NamedTuple):
@@ -49,6 +53,8 @@ class Origin(NamedTuple):
 
 def host_name(text: str, *, wildcard: bool = False) -> str:
     """A DNS name or IP address in canonical form. `*.` may come first where `wildcard` says so."""
+    if _ORDINARY_HOST.fullmatch(text) and len(text) <= 253:
+        return text
     if not text.isascii():
         raise Malformed(f'"{text}" holds letters beyond ASCII', _punycode_hint(text))
     if text != text.lower():
@@ -106,10 +112,19 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
     return parts, port
 
 
+def _likely_host(text: str) -> str:
+    host, _, _ = text.lstrip("/").partition("/")
+    return host if _ORDINARY_HOST.fullmatch(host.partition(":")[0]) and host.count(":") < 2 else "host"
+
+
 def origin(text: str, *, wildcard: bool = False, schemes: tuple[str, ...] = ("https", "http")) -> Origin:
     """Read `scheme://host[:port][/prefix]`."""
+    ordinary = _ORDINARY_ORIGIN.fullmatch(text)
+    if ordinary is not None and ordinary[1] in schemes:
+        port = int(ordinary[3] or 0) or DEFAULT_PORTS[ordinary[1]]
+        return Origin(ordinary[1], host_name(ordinary[2], wildcard=wildcard), port, ordinary[4])
     if "://" not in text:
-        raise Malformed(f'"{text}" is not an origin', f"write {schemes[0]}://{text.lstrip('/') or 'host'}")
+        raise Malformed(f'"{text}" is not an origin', f"write {schemes[0]}://{_likely_host(text)}")
     parts, port = _split(text)
     if parts.scheme not in schemes or not text.startswith(parts.scheme + "://"):
         raise Malformed(f'"{text}" must begin with {" or ".join(f"{scheme}://" for scheme in schemes)}')

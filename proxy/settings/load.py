@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,35 +45,44 @@ def load(path: Path, *, strict_files: bool = True) -> Settings:
 
 def check(path: Path, *, strict_files: bool = False) -> Checked:
     """The same, without raising, and with the warnings."""
+    with _no_collections():
+        return _check(path, strict_files=strict_files)
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Hundreds of thousands of values are made and none of them is garbage: looking for cycles doubles the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _check(path: Path, *, strict_files: bool) -> Checked:
     digest = hashlib.sha256()
     document = _read(path, digest, path.name)
-    if document.problems and document.text == "":
+    if not document.text:
         return Checked(None, tuple(document.problems))
     configuration = decode(document, Configuration)
-    folder = path.parent.resolve()
     routes_of = document.value.get("routes", "routes/") if isinstance(document.value, dict) else "routes/"
     found = _find_route_files(document, path.parent, routes_of)
     documents = [_read(file, digest, os.path.relpath(file, path.parent)) for file in found.files]
     placed = [Placed(one, ("routes", index), route) for one in documents for index, route in decode_routes(one)]
     _check_values(document, configuration, placed)
+    placed = _resolve_routes(placed, strict=strict_files)
     if configuration is not None:
-        configuration = files.resolve_configuration(configuration, folder)
-        files.check_files(document, (), files.of_configuration(configuration), strict=strict_files)
-    resolved = [
-        one._replace(route=files.resolve_route(one.route, Path(one.document.file).parent.resolve())) for one in placed
-    ]
-    for one in resolved:
-        files.check_route_files(one, strict=strict_files)
+        configuration = _resolve(document, configuration, path.parent.resolve(), strict=strict_files)
     problems = in_order(problem for one in (document, *documents) for problem in one.problems)
     if configuration is None or any(problem.severity == "error" for problem in problems):
         return Checked(None, problems)
-    settings = Settings(
-        configuration=configuration,
-        routes=tuple(one.route for one in resolved),
-        revision=digest.hexdigest()[:12],
-        files=_watched([path, *found.files, *found.folders], configuration, (one.route for one in resolved)),
+    routes = tuple(one.route for one in placed)
+    watched = _watched([path, *found.files, *found.folders], configuration, routes)
+    return Checked(
+        Settings(configuration=configuration, routes=routes, revision=digest.hexdigest()[:12], files=watched), problems
     )
-    return Checked(settings, problems)
 
 
 def check_routes_file(path: Path) -> tuple[tuple[Route, ...], tuple[Problem, ...]]:
@@ -145,8 +156,27 @@ def _check_values(document: Document, configuration: Configuration | None, place
         check_against_configuration(placed, configuration)
 
 
+def _resolve(document: Document, configuration: Configuration, folder: Path, *, strict: bool) -> Configuration:
+    """Paths made absolute; files looked at, unless there are mistakes that would make nonsense of what is said."""
+    resolved = files.resolve_configuration(configuration, folder)
+    if document.sound:
+        files.check_files(document, (), files.of_configuration(resolved), strict=strict)
+    return resolved
+
+
+def _resolve_routes(placed: list[Placed], *, strict: bool) -> list[Placed]:
+    folders: dict[str, Path] = {}
+    resolved = []
+    for one in placed:
+        name = one.document.file
+        folder = folders.get(name) or folders.setdefault(name, Path(name).parent.resolve())
+        resolved.append(one._replace(route=files.resolve_route(one.route, folder)))
+        files.check_route_files(resolved[-1], strict=strict)
+    return resolved
+
+
 def _watched(read: list[Path], configuration: Configuration, routes: Iterable[Route]) -> tuple[str, ...]:
-    """Absolute paths of everything whose change should lead to a reload: YAML, its folders, certificates, keys, CRLs."""
+    """Absolute paths of everything whose change should lead to a reload: YAML, folders, certificates, keys, CRLs."""
     named = [os.path.abspath(path) for path in read]  # noqa: PTH100 - resolve() would follow symbolic links, whose swap we watch
     named.extend(one.path for one in files.of_configuration(configuration))
     named.extend(one.path for route in routes for one in files.of_route(route))

@@ -27,7 +27,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from proxy.settings.document import BROKEN, Document, Mark, Marks
+from proxy.settings.document import BROKEN, HIDDEN, Document, Mark, Marks
 from proxy.settings.scalars import Ambiguous, plain_scalar
 
 LARGEST_FILE = 16 * 1024 * 1024
@@ -80,7 +80,10 @@ class _Builder:
         if event.anchor is not None or event.tag is not None:
             self.decorated(event)
         value: Any = event.value
-        if event.implicit[0] and event.style == "":
+        if event.style == '"' and _STRANGE.search(value):
+            self.report(event.start_mark, "an escape in this text makes an invisible character", "remove it")
+            value = BROKEN
+        elif event.implicit[0] and event.style == "":
             try:
                 value = plain_scalar(value)
             except Ambiguous as why:
@@ -102,11 +105,11 @@ class _Builder:
 
     def name(self, frame: _Frame, key: Any, mark: Mark) -> None:
         if type(key) is not str:
-            frame.key = _DROPPED
+            self.hide(frame)
             if key is not BROKEN:
                 self.report(mark, "keys are text", f'put it in quotes: "{str(key).lower()}"')
         elif key == "<<":
-            frame.key = _DROPPED
+            self.hide(frame)
             self.report(mark, "merge keys (<<) are not supported", "write the values out")
         elif key in frame.marks.keys:
             frame.key = _DROPPED
@@ -119,6 +122,11 @@ class _Builder:
         else:
             frame.key = key
             frame.marks.keys[key] = mark
+
+    def hide(self, frame: _Frame) -> None:
+        """Leave a key and its value out, but leave a sign: what is missing afterwards is not the admin's mistake."""
+        frame.key = _DROPPED
+        frame.value[f"{HIDDEN}{len(frame.value)}"] = BROKEN
 
     def add(self, value: Any, marks: Any, start: Mark) -> None:
         frame = self.frame

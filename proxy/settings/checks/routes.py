@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Collection
 
+from proxy.routing import parse_source
 from proxy.settings import forms
 from proxy.settings.checks.finding import Finding, Findings, form
 from proxy.settings.checks.rules import check_rule, known_provider
@@ -41,6 +42,10 @@ def _source(route: Route) -> Findings:
     source = read_source(route)
     if source is None:
         return
+    try:
+        parse_source(route.source)  # what the routing table will do: no origin may pass here and fail there
+    except ValueError as why:
+        yield Finding(("from",), str(why))
     if any(source.prefix == own or source.prefix.startswith(own + "/") for own in RESERVED):
         yield Finding(("from",), f'paths under "{source.prefix}" are the proxy\'s own', "choose another prefix")
     if route.strip_prefix and not source.prefix:
