@@ -87,7 +87,7 @@ _replace = msgspec.structs.replace
 def encode_identity(identity: Identity) -> msgspec.Raw:
     """The identity as JSON, to be cached with the session and given to `encode_facts`.
 
-    Raises ValueError when a claim cannot be written as JSON (a lone surrogate, an integer beyond 64 bits): nobody
+    Raises ValueError when a claim cannot be written as JSON (a lone surrogate, an object of another type): nobody
     whose decisions cannot be recorded is let in.
     """
     try:

@@ -22,7 +22,8 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0
 # A client's bytes must not start a line of their own or move a terminal's cursor.
 _ONE_LINE = str.maketrans(_CONTROLS | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"})
 _SEVERAL_LINES = str.maketrans({code: text for code, text in _CONTROLS.items() if code not in (0x09, 0x0A)})
-_MAX = 16 * 1024  # characters of one text; a longer one is cut
+_MAX = 4 * 1024  # characters of a message or field; a longer one is cut
+_MAX_TROUBLE = 16 * 1024  # of a traceback
 
 
 def configure(*, format: Format = "auto", level: str = "INFO", stream: TextIO | None = None, worker: str = "") -> None:  # noqa: A002 - `format` is what everybody calls it
@@ -96,8 +97,8 @@ def _plain(value: object) -> object:
     return _clean(value if isinstance(value, str) else repr(value))
 
 
-def _clean(text: str) -> str:
-    cut = text if len(text) <= _MAX else f"{text[:_MAX]}… ({len(text)} characters)"
+def _clean(text: str, most: int = _MAX) -> str:
+    cut = text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
     return redact(cut.encode("utf-8", "backslashreplace").decode())
 
 
@@ -107,4 +108,4 @@ def _trouble(record: logging.LogRecord, formatter: logging.Formatter) -> str:
         parts.append(formatter.formatException(record.exc_info))
     if record.stack_info:
         parts.append(formatter.formatStack(record.stack_info))
-    return _clean("\n".join(parts))
+    return _clean("\n".join(parts), _MAX_TROUBLE)

@@ -12,9 +12,9 @@ HIDDEN = "[hidden]"
 
 # Names whose values are secrets. Parts of names count, so that `refresh_token` and `X-Api-Key` are found; `token_type`
 # and the like are hidden too, which costs nothing.
-_NAMES = (
-    r"(?:[\w.-]*(?:authorization|cookie|secret|passw(?:or)?d|passphrase|token|assertion|api[_-]?key|private[_-]?key"
-    r"|verifier|ticket)[\w.-]*|__Host-[\w-]+)"
+_NAMES = (  # with bounds on the rest of the name: what is matched may come from an attacker, and must cost little
+    r"(?:[\w.-]{0,40}(?:authorization|cookie|secret|passw(?:or)?d|passphrase|token|assertion|api[_-]?key|private[_-]?key"
+    r"|verifier|ticket)[\w.-]{0,40}|__Host-[\w-]{1,80})"
 )
 _SECRET_NAME = re.compile(rf"\A{_NAMES}\Z", re.IGNORECASE)
 _QUOTED = r"""b?(["'])(?:\\.|(?!\{n}).)*(?:\{n}|\Z)"""  # escaped quotes or a cut end; {n}: group
