@@ -72,7 +72,7 @@ class TokenSigner:
 
     def hinted_sid(self, id_token: str) -> str | None:
         """The `sid` of an ID token we signed, however old (RP-Initiated Logout section 2); None for anything else."""
-        options: Any = {"verify_exp": False, "require": ["iss", "aud", "sid"]}
+        options: Any = {"verify_exp": False, "verify_iat": False, "require": ["iss", "aud", "sid"]}
         try:
             claims = jwt.decode(
                 id_token,
