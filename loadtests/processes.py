@@ -150,10 +150,11 @@ class Fleet:
             self.await_port(process, port, within)
         return process
 
-    def stop(self, process: subprocess.Popen[bytes]) -> None:
+    def stop(self, process: subprocess.Popen[bytes] | None) -> None:
         """Stop one program early."""
         self._running = [(name, other) for name, other in self._running if other is not process]
-        stop(process)
+        if process is not None:
+            stop(process)
 
     def await_port(self, process: subprocess.Popen[bytes], port: int, within: float = 30) -> None:
         """Wait until a program we started listens on a port. Raises CorrectnessError when it does not, or ends."""
@@ -172,6 +173,7 @@ class Fleet:
 
 def stop(process: subprocess.Popen[bytes], patience: float = 10) -> None:
     """End a program and all of its session: asked first, killed when it does not obey within `patience` seconds."""
+    members = tree(process.pid)
     with contextlib.suppress(subprocess.TimeoutExpired):
         if process.poll() is None:
             process.terminate()
@@ -179,6 +181,17 @@ def stop(process: subprocess.Popen[bytes], patience: float = 10) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # it leads its own group, so orphans of a crash go too
     process.wait()
+    deadline = time.monotonic() + 2  # orphans are not ours to wait for, but they are to be gone
+    while any(running(member) for member in members) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def running(pid: int) -> bool:
+    """Whether a process lives; one that ended and was not yet waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def run_python(

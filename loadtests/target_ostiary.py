@@ -33,6 +33,7 @@ class Ostiary(Target):
 
     name, title = "ostiary", "Ostiary, authenticated"
     authenticated = True
+    keep_audit = 2  # rotated files; the soak reads them all and keeps more
 
     def __init__(self, stage: Stage, size: Size = "few", environment: Mapping[str, str] | None = None) -> None:
         super().__init__(stage)
@@ -42,6 +43,8 @@ class Ostiary(Target):
         self.admin = free_port()
         self.folder = stage.folder / f"ostiary-{self.clear}"
         self.audit = self.folder / "audit.jsonl"
+        self.config = self.folder / "ostiary.yaml"
+        self.state = f"sqlite:{self.folder / 'state.db'}"
 
     @classmethod
     def missing(cls) -> str | None:
@@ -55,14 +58,13 @@ class Ostiary(Target):
     def start(self) -> None:
         self.folder.mkdir(mode=0o700)
         (self.folder / "routes").mkdir()
-        _write(self.folder / "routes" / "apps.yaml", {"routes": self._routes()})
-        config = _write(self.folder / "ostiary.yaml", self._configuration())
-        handle = asyncio.run(make_session(f"sqlite:{self.folder / 'state.db'}", self.host))
-        self.cookie = f"__Host-ostiary={handle}"
+        _write(self.folder / "routes" / "apps.yaml", {"routes": self.routes()})
+        _write(self.config, self._configuration())
+        self.cookie, _ = asyncio.run(make_session(self.state, self.host))
         stage = self.stage
         self.process = stage.fleet.start(
             f"ostiary-{self.clear}",
-            [sys.executable, "-m", "proxy", "serve", "--config", config],
+            [sys.executable, "-m", "proxy", "serve", "--config", self.config],
             port=self.clear,
             cpus=stage.cpus,
             environment=self.environment,
@@ -82,14 +84,15 @@ class Ostiary(Target):
             ],
             "login": {"url": f"https://login.bench.localhost:{self.tls}"},
             "assertion": {"key": str(assertion_key(self.folder))},
-            "state": f"sqlite:{self.folder / 'state.db'}",
-            "audit": {"file": str(self.audit), "keep": 2},
+            "state": self.state,
+            "audit": {"file": str(self.audit), "keep": self.keep_audit},
             "admin": {"address": f"127.0.0.1:{self.admin}"},
             "limits": {"shutdown": "3s"},
             "workers": self.stage.workers,
         }
 
-    def _routes(self) -> list[dict[str, Any]]:
+    def routes(self) -> list[dict[str, Any]]:
+        """What is written into the routes folder; the last one is hit by the requests of the benchmark."""
         app = f"http://127.0.0.1:{self.stage.upstream}"
         here = f"https://{self.host}:{self.tls}"
         routes: list[dict[str, Any]] = [
@@ -145,8 +148,8 @@ def _other_rules(count: int) -> list[dict[str, Any]]:
     ]
 
 
-async def make_session(state: str, host: str) -> str:
-    """Write a session of one engineer into the store, handed to `host`; returns the handle its cookie carries."""
+async def make_session(state: str, host: str) -> tuple[str, str]:
+    """Write a session of one engineer into the store, handed to `host`; returns its cookie and its `sid`."""
     now = time.time()
     sid = secrets.token_urlsafe(16)
     identity = Identity(
@@ -178,7 +181,7 @@ async def make_session(state: str, host: str) -> str:
         await store.add_handle(hashed(handle.encode()), sid, host, record.expires)
     finally:
         await store.close()
-    return handle
+    return f"__Host-ostiary={handle}", sid
 
 
 def _write(path: Path, document: dict[str, Any]) -> Path:
