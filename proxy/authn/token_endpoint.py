@@ -106,9 +106,11 @@ def _refusal(answer: Answer) -> Exception:
     try:
         document = answer.json()
     except ProviderUnavailable:
-        return ProviderMisconfigured(f"the token endpoint answers status {answer.status} without a reason")
+        document = {}
     error = document.get("error")
-    code = printable(error, 60) if isinstance(error, str) else "no error code"
+    if not isinstance(error, str):
+        return ProviderMisconfigured(f"the token endpoint answers status {answer.status} without a reason")
+    code = printable(error, 60)
     text = document.get("error_description")
     said = f"{code} ({printable(text, 200)})" if isinstance(text, str) and text else code
     if code in _PERMANENT:

@@ -1,0 +1,51 @@
+"""What the stories of this folder share: a provider that may lie, and us as its client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+import pytest
+
+from lying_provider import CLIENT, NOW, SECRET, LyingProvider
+
+from proxy.authn.oidc import OidcProvider
+from proxy.settings import schema
+
+
+class Clock:
+    """Time stands still until a test moves it."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOW)
+
+
+@pytest.fixture
+async def idp() -> AsyncIterator[LyingProvider]:
+    async with LyingProvider() as provider:
+        yield provider
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+def client(idp: LyingProvider, http: aiohttp.ClientSession, clock: Clock) -> Callable[..., OidcProvider]:
+    """Make an OidcProvider for the lying provider; keyword arguments change its settings."""
+
+    def make(*, secret: bytes | None = SECRET, **changes: object) -> OidcProvider:
+        settings = schema.Provider(**{"name": "corp", "issuer": idp.issuer, "client_id": CLIENT, **changes})
+        return OidcProvider(settings, secret, http, clock)
+
+    return make
