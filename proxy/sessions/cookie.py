@@ -51,7 +51,7 @@ def _take_slowly(value: bytes) -> tuple[bytes | None, bytes]:
         elif not _is_ours(part):
             rest.append(part)
     handle = ours[0] if len(ours) == 1 and _HANDLE.fullmatch(ours[0]) else None
-    return handle, b";".join(rest).strip(_BLANK)
+    return handle, b";".join(rest).strip(b" \t")
 
 
 def _is_ours(part: bytes) -> bool:
