@@ -34,6 +34,7 @@ UNKNOWN_ERROR = "unknown_error"
 _MAX_QUERY = 16 * 1024
 _MAX_VALUE = 8 * 1024
 _MAX_FIELDS = 32
+_USED = ("code", "state", "iss", "error")
 
 
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +93,6 @@ def _fields(query: str) -> dict[str, str]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise CallbackInvalid("the callback repeats a parameter")
-    if any(len(value) > _MAX_VALUE or not value.isprintable() for value in fields.values()):
+    if any(len(value) > _MAX_VALUE or not value.isprintable() for value in map(fields.get, _USED) if value):
         raise CallbackInvalid("the callback has a parameter that is too long or not printable")
     return fields

@@ -190,7 +190,7 @@ def _passed_through(claims: Mapping[str, Any], provider: Provider) -> dict[str, 
     kept = {name: value for name, value in claims.items() if name not in _PROTOCOL}
     if "email" in kept:
         trusted = provider.trust_unverified_email or claims.get("email_verified") is True
-        email = canonical_email(kept.pop("email")) if trusted else ""
-        if email:
+        email = canonical_email(kept.pop("email"))
+        if email and trusted:
             kept["email"] = email
     return kept

@@ -92,7 +92,6 @@ class Discovery:
         return elapsed >= wait or elapsed < 0  # the clock was set back
 
     async def _renew(self) -> None:
-        self._tried_at = self._clock()
         try:
             answer = await self._fetcher.get(self._issuer.rstrip("/") + _WELL_KNOWN)
             if answer.status != 200:
@@ -104,6 +103,8 @@ class Discovery:
             self._failure = failure
             kept = "none known" if self._known is None else "keeping the old"
             LOG.warning("provider metadata not read, %s: %s", kept, failure)
+        finally:
+            self._tried_at = self._clock()  # at the end: whoever comes in between joins this attempt
 
 
 def _texts(document: Mapping[str, Any], name: str) -> tuple[str, ...]:

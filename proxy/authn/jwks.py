@@ -60,7 +60,6 @@ class KeyCache:
         return elapsed >= (RETRY_EMPTY if self._keys is None else MIN_INTERVAL) or elapsed < 0  # the clock was set back
 
     async def _read(self) -> None:
-        self._tried_at = self._clock()
         try:
             self._keys = parse_key_set(await self._document())
             self._read_at, self._failure = self._clock(), None
@@ -69,6 +68,8 @@ class KeyCache:
             LOG.warning(
                 "signing keys not read, %s: %s", "none known" if self._keys is None else "keeping the old", error
             )
+        finally:
+            self._tried_at = self._clock()  # at the end: whoever comes in between joins this attempt
 
     async def _document(self) -> bytes:
         answer = await self._fetcher.get(await self._address())

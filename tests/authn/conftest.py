@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
-
 from lying_provider import CLIENT, NOW, SECRET, LyingProvider
 
 from proxy.authn.oidc import OidcProvider

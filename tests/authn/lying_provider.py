@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import re
-from typing import Any
+from typing import Any, Self
 
 import jwt
 from aiohttp import web
@@ -78,7 +78,7 @@ class LyingProvider:
         app.router.add_get("/userinfo", self._userinfo)
         self._server = TestServer(app)
 
-    async def __aenter__(self) -> LyingProvider:
+    async def __aenter__(self) -> Self:
         await self._server.start_server()
         self.issuer = f"http://127.0.0.1:{self._server.port}"
         return self
@@ -203,9 +203,7 @@ class LyingProvider:
             for name, value in lie.items()
         }
         body = json.dumps(changed(truth, filled)) if raw is None else raw
-        return web.Response(
-            status=status, text=body + " " * size, headers=headers, content_type="application/json"
-        )
+        return web.Response(status=status, text=body + " " * size, headers=headers, content_type="application/json")
 
 
 def reshaped(token: str, how: str | None) -> str:
