@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 from proxy.demo.idp.people import people
@@ -34,7 +36,7 @@ def _what(layout: Layout) -> list[str]:
     certs, trust = _short(layout.certs), _short(layout.trust)
     curl = f"curl --cacert {trust}"
     api = layout.url("api")
-    config = _short(layout.config)
+    config, run = _short(layout.config), _program()
     steps = [
         (
             f"Let your browser trust {trust} (it can vouch for names below localhost only), or accept its",
@@ -54,17 +56,17 @@ def _what(layout: Layout) -> list[str]:
         ),
         (
             "Revoke billing's certificate; the proxy notices by itself:",
-            f"  ostiary certs revoke {certs}/billing.crt --dir {certs}",
+            f"  {run} certs revoke {certs}/billing.crt --dir {certs}",
         ),
         (
             "Keep “Live data” open and end the session from here, or at the identity provider:",
-            f"  ostiary sessions list --config {config}",
-            f"  ostiary sessions revoke SID --config {config}",
+            f"  {run} sessions list --config {config}",
+            f"  {run} sessions revoke SID --config {config}",
         ),
         (
             f"Edit a file in {_short(layout.config.parent / 'routes')} and save: it holds at once.",
             "Make a mistake: the proxy says so and goes on as before, and this says where:",
-            f"  ostiary check {config}",
+            f"  {run} check {config}",
         ),
         (f"Read what was decided, and by which rule:  tail -f {_short(layout.home / 'var' / 'audit.jsonl')}",),
     ]
@@ -74,9 +76,17 @@ def _what(layout: Layout) -> list[str]:
     return lines
 
 
+def _program() -> str:
+    """How to call `ostiary` here."""
+    if shutil.which("ostiary"):
+        return "ostiary"
+    beside = Path(sys.executable).with_name("ostiary")
+    return _short(beside) if beside.exists() else f"{sys.executable} -m proxy"
+
+
 def _short(path: Path) -> str:
     """Relative to where the person is, when it is below."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
