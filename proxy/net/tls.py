@@ -27,7 +27,7 @@ class TlsUnusable(Exception):
 
 
 class TlsListener:
-    """The TLS side of one listener. `context` is handed to each new connection; `replace` swaps all certificates.
+    """The TLS side of one listener. `context` is handed to each new connection; `adopt` swaps all certificates.
 
     `explains` is True when unverifiable client certificates survive the handshake to be refused in words.
     """
@@ -39,14 +39,11 @@ class TlsListener:
         self.explains = settings.client_ca is not None and hook_works()
         self.context = self._load(settings)
 
-    def replace(self, settings: Tls) -> None:
-        """Use other certificates from the next handshake on. Raises TlsUnusable and changes nothing."""
-        fresh = TlsListener(settings)
-        self._settings = settings
+    def adopt(self, fresh: TlsListener) -> None:
+        """Use the certificates and authorities of another listener from the next handshake on."""
         self._exact, self._wildcard = fresh._exact, fresh._wildcard  # our own class
         self.context = fresh.context
-        for context in {self.context, *self._exact.values(), *self._wildcard.values()}:
-            context.sni_callback = self._choose
+        self.explains = fresh.explains
 
     def _load(self, settings: Tls) -> ssl.SSLContext:
         contexts = [self._context(pair.cert, pair.key) for pair in settings.certificates]

@@ -122,6 +122,14 @@ class Sessions:
         self.touch(live, self._clock())
         return live
 
+    def live(self) -> list[LiveSession]:
+        """The sessions this worker holds in memory."""
+        return list(self._cache.by_sid.values())
+
+    def trusted(self) -> bool:
+        """Whether what memory says may still be believed: the bus has confirmed it lately."""
+        return self._clock() <= self._trusted_until
+
     def touch(self, live: LiveSession, now: float) -> None:
         """Count it as seen. `cached` and `load` do so themselves; for what happens on a long stream."""
         live.last_seen = now

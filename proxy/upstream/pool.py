@@ -37,9 +37,13 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
-        return (
-            f"<Pool {self.origin.text} {self.count}/{self.limit} idle={len(self._idle)} waiting={len(self._waiting)}>"
-        )
+        busy = f"{self.count}/{self.limit} idle={len(self._idle)} waiting={len(self._waiting)}"
+        return f"<Pool {self.origin.text} {busy}>"
+
+    @property
+    def count(self) -> int:
+        """Connections open or being opened."""
+        return self._connecting + len(self.live)
 
     def take(self) -> UpstreamConnection | None:
         """The idle connection used last, which is the least likely to be stale."""

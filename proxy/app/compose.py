@@ -1,0 +1,202 @@
+"""Settings → everything that a reload replaces, built completely before anything is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+from cryptography import x509
+
+from proxy.assertion import Signer
+from proxy.authn.mtls import CertificateVerifier
+from proxy.authn.oidc import OidcProvider
+from proxy.gateway.plan import RoutePlan
+from proxy.gateway.snapshot import Snapshot
+from proxy.net.tls import TlsListener
+from proxy.policy import compile_policy
+from proxy.settings.schema import Route, Settings, Size, Timeouts, Tls, WeightedUpstream
+from proxy.settings.secrets import read_secret
+from proxy.upstream.origin import Origin, parse_origin
+from proxy.upstream.pool import Pool
+from proxy.upstream.target import Target
+
+CONTROL_ROUTE = "ostiary"
+_CONTROL_BODY = Size(64 * 1024)
+
+
+class Unusable(Exception):
+    """The configuration is well-formed but cannot be put into force; the message says what and why."""
+
+
+class Plan(NamedTuple):
+    """One configuration, built. Nothing in it changes; a reload makes another."""
+
+    settings: Settings
+    snapshot: Snapshot
+    signer: Signer
+    providers: Mapping[str, OidcProvider]
+    tls: Mapping[str, TlsListener]  # by listener address
+    pools: Mapping[tuple[object, ...], Pool]
+
+
+def restart_needed(old: Settings, new: Settings) -> str:
+    """What a reload cannot change, if that is what changed; "" when all of it can."""
+    before, after = old.configuration, new.configuration
+    for name in ("state", "audit", "admin", "workers"):
+        if getattr(before, name) != getattr(after, name):
+            return f"{name}: a change here takes a restart"
+    if [_fixed(one) for one in before.listeners] != [_fixed(one) for one in after.listeners]:
+        return "listeners: a change of addresses, or from or to TLS, takes a restart"
+    if before.sessions.key != after.sessions.key:
+        return "sessions.key: a change here takes a restart"
+    return ""
+
+
+def _fixed(listener: object) -> tuple[object, ...]:
+    return (
+        getattr(listener, "address", None),
+        getattr(listener, "tls", None) is None,
+        getattr(listener, "cleartext", None),
+        getattr(listener, "trusted_proxies", None),
+    )
+
+
+class Composer:
+    """Builds plans for one worker. Pools and providers that stay the same are carried over from plan to plan."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        control_socket: str,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._http = http
+        self._control = f"unix:{control_socket}"
+        self._clock = clock
+        self._monotonic = monotonic
+        self._secrets: dict[str, bytes | None] = {}
+
+    def build(self, settings: Settings, before: Plan | None = None) -> Plan:
+        """Raises Unusable, TlsUnusable, OriginUnusable, SecretUnavailable, ValueError: nothing is in force then."""
+        configuration = settings.configuration
+        pools: dict[tuple[object, ...], Pool] = {}
+        known = {} if before is None else before.pools
+        plans = [self._route_plan(route, settings, pools, known) for route in settings.routes]
+        control = self._control_plan(settings, pools, known)
+        tls = {one.address: TlsListener(one.tls) for one in configuration.listeners if one.tls is not None}
+        verifiers = {
+            one.address: verifier_of(one.tls)
+            for one in configuration.listeners
+            if one.tls is not None and one.tls.client_ca is not None
+        }
+        return Plan(
+            settings=settings,
+            snapshot=Snapshot(settings, plans, control, verifiers),
+            signer=signer_of(settings),
+            providers=self._providers(settings, before),
+            tls=tls,
+            pools=pools,
+        )
+
+    def _route_plan(
+        self,
+        route: Route,
+        settings: Settings,
+        pools: dict[tuple[object, ...], Pool],
+        known: Mapping[tuple[object, ...], Pool],
+    ) -> RoutePlan:
+        policy = compile_policy(allow=route.allow, deny=route.deny, public=route.public)
+        target = None if route.to is None else self._target(route, pools, known)
+        return RoutePlan(route, policy, target, body_limit=settings.configuration.limits.body_bytes)
+
+    def _target(
+        self, route: Route, pools: dict[tuple[object, ...], Pool], known: Mapping[tuple[object, ...], Pool]
+    ) -> Target:
+        to = (route.to,) if isinstance(route.to, str) else route.to or ()
+        weighted = [WeightedUpstream(url=one) if isinstance(one, str) else one for one in to]
+        members = []
+        for one in weighted:
+            origin = parse_origin(one.url, route.upstream_tls)
+            members.append((self._pool(origin, route.upstream_connections, pools, known), one.weight))
+        return Target(members, self._monotonic)
+
+    def _pool(
+        self,
+        origin: Origin,
+        limit: int,
+        pools: dict[tuple[object, ...], Pool],
+        known: Mapping[tuple[object, ...], Pool],
+    ) -> Pool:
+        key = (*origin.key, limit)
+        pool = pools.get(key)
+        if pool is None:
+            # A pool with TLS is made anew: its certificate files may be what changed.
+            kept = known.get(key) if origin.tls is None else None
+            pool = pools[key] = kept or Pool(origin, limit, self._monotonic)
+        return pool
+
+    def _control_plan(
+        self,
+        settings: Settings,
+        pools: dict[tuple[object, ...], Pool],
+        known: Mapping[tuple[object, ...], Pool],
+    ) -> RoutePlan:
+        route = Route(
+            name=CONTROL_ROUTE,
+            source=settings.configuration.login.url,
+            to=self._control,
+            public=True,
+            timeouts=Timeouts(),
+            upgrades=(),
+        )
+        policy = compile_policy(allow=(), deny=(), public=True)
+        return RoutePlan(route, policy, self._target(route, pools, known), control=True, body_limit=_CONTROL_BODY)
+
+    def _providers(self, settings: Settings, before: Plan | None) -> dict[str, OidcProvider]:
+        providers = {}
+        for provider in settings.configuration.login.providers:
+            secret = read_secret(provider.client_secret) if provider.client_secret is not None else None
+            old = None if before is None else before.providers.get(provider.name)
+            if old is not None and old.settings == provider and self._secrets.get(provider.name) == secret:
+                providers[provider.name] = old  # with the keys and metadata it has fetched
+            else:
+                self._secrets[provider.name] = secret
+                providers[provider.name] = OidcProvider(provider, secret, self._http, self._clock)
+        return providers
+
+
+def verifier_of(tls: Tls) -> CertificateVerifier:
+    """The judge of client certificates for one listener. Raises Unusable naming the file."""
+    authorities: list[x509.Certificate] = []
+    lists: list[x509.CertificateRevocationList] = []
+    file = tls.client_ca or ""
+    try:
+        authorities = x509.load_pem_x509_certificates(Path(file).read_bytes())
+        for file in tls.client_crl:
+            lists.append(_revocation_list(Path(file).read_bytes()))
+        return CertificateVerifier(authorities, lists)
+    except OSError as error:
+        raise Unusable(f"{file}: {error.strerror}") from None
+    except ValueError as error:
+        raise Unusable(f"{file}: {error}") from None
+
+
+def _revocation_list(data: bytes) -> x509.CertificateRevocationList:
+    if data.lstrip().startswith(b"-----BEGIN"):
+        return x509.load_pem_x509_crl(data)
+    return x509.load_der_x509_crl(data)
+
+
+def signer_of(settings: Settings) -> Signer:
+    """The signer of assertions. Raises Unusable naming the file, or what is wrong with it."""
+    assertion = settings.configuration.assertion
+    keys = []
+    for file in (assertion.key, *assertion.previous):
+        try:
+            keys.append(Path(file).read_bytes())
+        except OSError as error:
+            raise Unusable(f"{file}: {error.strerror}; `ostiary certs --help` shows how to make a key") from None
+    return Signer(keys, settings.configuration.login.url, assertion.lifetime)

@@ -1,0 +1,44 @@
+"""What our own pages report, as lines of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from proxy.audit.event import Event
+from proxy.audit.journal import Journal
+from proxy.model.identity import Identity
+from proxy.model.reasons import Reason
+from proxy.model.verdict import Outcome
+
+_EVENTS: dict[str, tuple[str, Outcome, Reason]] = {
+    "login": ("login", Outcome.ALLOW, Reason.OWN_PAGE),
+    "login-failed": ("login", Outcome.DENY, Reason.LOGIN_FAILED),
+    "logout": ("logout", Outcome.ALLOW, Reason.OWN_PAGE),
+    "backchannel-logout": ("revocation", Outcome.ALLOW, Reason.SESSION_REVOKED),
+}
+
+
+def record_event(journal: Journal, clock: Callable[[], float], event: str, **fields: Any) -> None:
+    """Record a login, a failed login, a logout or a revocation by the provider."""
+    kind, outcome, reason = _EVENTS[event]
+    identity = fields.get("identity")
+    line = Event(
+        time=clock(),
+        type=kind,  # type: ignore[arg-type]  # the table holds only the literals
+        outcome=outcome,
+        reason=reason,
+        reference=str(fields.get("reference", "")),
+        session=str(fields.get("session", "")),
+        address=str(fields.get("address") or ""),
+        note=_note(fields),
+    )
+    if isinstance(identity, Identity):
+        line.kind = identity.kind
+        line.identity = identity.email or identity.subject
+    journal.record(line)
+
+
+def _note(fields: dict[str, Any]) -> str:
+    said = {name: fields[name] for name in ("provider", "why", "ended") if fields.get(name) not in (None, "")}
+    return ", ".join(f"{name}: {value}" for name, value in said.items())

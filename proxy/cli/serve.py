@@ -1,0 +1,52 @@
+"""`ostiary serve`: run the proxy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+HELP = "run the proxy"
+
+_EPILOG = """\
+signals:
+  SIGHUP          read the configuration again (it is also read when a file changes)
+  SIGTERM, ^C     accept no more, let requests under way finish, end
+
+A configuration that does not check never replaces the one in force; the log says why.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments."""
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("config/ostiary.yaml"),
+        metavar="FILE",
+        help="the configuration (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-format", choices=("auto", "text", "json"), default="auto", help="auto: text on a terminal, else JSON"
+    )
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    from proxy.app.supervisor import CannotStart, serve
+    from proxy.net.sockets import AddressUnusable
+    from proxy.settings.problems import ConfigError
+    from proxy.telemetry import log
+
+    log.configure(format=args.log_format, level=args.log_level)
+    try:
+        return serve(args.config)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+    except (CannotStart, AddressUnusable, OSError) as error:
+        print(f"ostiary: cannot start: {error}", file=sys.stderr)
+    return 1

@@ -1,0 +1,94 @@
+"""Who is asking, and may they: gathers identity and facts for a decision. Used by every door."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.authn.mtls import CertificateVerifier, identity_of
+from proxy.model.facts import Facts
+from proxy.model.identity import Certificate, Identity
+from proxy.model.reasons import Reason
+from proxy.model.verdict import Outcome, Verdict
+from proxy.policy import decide
+from proxy.wire.head import RequestHead
+
+if TYPE_CHECKING:
+    from proxy.gateway.door import Notes
+    from proxy.gateway.plan import RoutePlan
+    from proxy.sessions.live import Gone, LiveSession
+
+_REQUIRED = Verdict(Outcome.DENY, Reason.CERTIFICATE_REQUIRED)
+_PREFLIGHT = Verdict(Outcome.ALLOW, Reason.CORS_PREFLIGHT)
+_OWN_PAGE = Verdict(Outcome.ALLOW, Reason.OWN_PAGE)
+
+
+class Asked(Protocol):
+    """What admission reads of an exchange."""
+
+    head: RequestHead
+    notes: Notes
+
+
+def certificate_of(notes: Notes, verifier: CertificateVerifier | None, now: float) -> Certificate | None:
+    """The client's verified certificate, judged anew when the verdict is out of date or the judge was replaced.
+
+    When one was presented and refused, `notes.problem` says why.
+    """
+    if not notes.chain:
+        return None
+    current = notes.certificate
+    if notes.verifier is not verifier or (current is not None and now >= current.good_until) or notes.problem:
+        notes.identity_blocks.clear()
+        notes.verifier = verifier
+        result = Reason.CERTIFICATE_UNTRUSTED if verifier is None else verifier.verify(notes.chain, now)
+        notes.certificate = result if isinstance(result, Certificate) else None
+        notes.problem = None if isinstance(result, Certificate) else result
+    return notes.certificate
+
+
+def service_of(notes: Notes, certificate: Certificate) -> Identity | None:
+    """The service a verified certificate names; None (and `notes.problem`) when it names nobody."""
+    known = notes.identity_blocks.get("identity")
+    if known is None:
+        known = identity_of(certificate)
+        if not isinstance(known, Identity):
+            notes.problem = known
+            notes.certificate = None
+            return None
+        notes.identity_blocks["identity"] = known
+    return known if isinstance(known, Identity) else None
+
+
+def decide_on(plan: RoutePlan, facts: Facts, head: RequestHead, *, certificate_required: bool) -> Verdict:
+    """The verdict on a request: what the listener and the route ask besides the rules first, then the rules."""
+    route = plan.route
+    if facts.certificate is None and (certificate_required or route.client_certificate == "required"):
+        problem = facts.certificate_problem
+        return Verdict(Outcome.DENY, Reason(problem)) if problem else _REQUIRED
+    if plan.control:
+        return _OWN_PAGE
+    if route.cors_preflight and is_preflight(head):
+        return _PREFLIGHT
+    return decide(plan.policy, facts)
+
+
+def is_preflight(head: RequestHead) -> bool:
+    """Whether this is a CORS preflight (Fetch standard): OPTIONS, an Origin, a requested method, and no body."""
+    return (
+        head.method == "OPTIONS"
+        and head.length == 0
+        and head.field(b"origin") is not None
+        and head.field(b"access-control-request-method") is not None
+    )
+
+
+def with_session_reason(verdict: Verdict, gone: Gone | None) -> Verdict:
+    """A challenge to somebody whose session has just ended says so."""
+    if gone is None or verdict.reason is not Reason.LOGIN_REQUIRED:
+        return verdict
+    return Verdict(verdict.outcome, gone.reason, verdict.rule, verdict.failed)
+
+
+def is_ended(session: LiveSession | None) -> bool:
+    """Whether the session ended while its request was waiting."""
+    return session is not None and session.ended is not None

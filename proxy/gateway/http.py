@@ -1,0 +1,430 @@
+"""The life of one HTTP request, phases in order.
+
+    begin      the head is here
+    _route     host and canonical path → route          (none: refused)
+    _identify  certificate, session cookie → identity   (may wait for the session store)
+    _decide    facts → verdict
+    _act       allow: forward   challenge: log in   deny: refuse
+    complete   recorded, always
+
+Gather, decide, act, record. On the common path (session in memory, connection pooled) this is one chain of plain
+calls, from the client's bytes to the app's socket. An exception anywhere refuses the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING
+
+from proxy.gateway import admission
+from proxy.gateway.answers import write_redirect, write_refusal
+from proxy.gateway.record import record_exchange
+from proxy.gateway.relay import Relay
+from proxy.gateway.upgrade import upgrade_refused
+from proxy.model.facts import Facts
+from proxy.model.identity import Certificate, Identity
+from proxy.model.reasons import Reason
+from proxy.model.verdict import Outcome, Verdict
+from proxy.net.ticker import NEVER
+from proxy.sessions import cookie
+from proxy.sessions.live import GONE, Gone, LiveSession
+from proxy.sessions.session import gone_reason
+from proxy.sessions.store import StoreUnavailable
+from proxy.web.endpoints import challenge_location
+from proxy.web.refusals import Refusal, wants
+from proxy.wire.head import RequestHead
+from proxy.wire.host import HostRefused
+from proxy.wire.path import PathRefused, Target, absolute, canonical
+
+if TYPE_CHECKING:
+    from proxy.gateway.door import House, Notes
+    from proxy.gateway.plan import RoutePlan
+    from proxy.net.downstream import Downstream
+
+_log = logging.getLogger(__name__)
+_DENIED: dict[Reason, Verdict] = {reason: Verdict(Outcome.DENY, reason) for reason in Reason}
+
+
+class HttpExchange(Relay):
+    """One request and what becomes of it."""
+
+    __slots__ = (
+        "certificate",
+        "cut_reason",
+        "decide_us",
+        "facts",
+        "host",
+        "house",
+        "identity",
+        "listener",
+        "note",
+        "notes",
+        "now",
+        "reference",
+        "route_plan",
+        "session",
+        "snapshot",
+        "started",
+        "target",
+        "verdict",
+    )
+
+    def __init__(self, house: House, listener: str, connection: Downstream, head: RequestHead, notes: Notes) -> None:
+        self.house = house
+        self.listener = listener
+        self.connection = connection
+        self.head = head
+        self.notes = notes
+        self.snapshot = house.snapshot
+        self.started = monotonic()
+        self.now = house.clock()
+        self.reference = house.reference()
+        self.host = ""
+        self.target: Target = None  # type: ignore[assignment]  # set by _route; read before only by the record
+        self.route_plan: RoutePlan | None = None
+        self.identity: Identity | None = None
+        self.session: LiveSession | None = None
+        self.certificate: Certificate | None = None
+        self.facts: Facts | None = None
+        self.verdict = _DENIED[Reason.INTERNAL_ERROR]
+        self.cut_reason: Reason | None = None
+        self.decide_us = 0.0
+        self.note = ""
+        self.upstream = None
+        self.pool = None
+        self.tried = ()
+        self.early: list[bytes] = []
+        self.keep = head.keep_alive and not house.draining
+        self.over = False
+        self.responded = False
+        self.request_done = head.length == 0
+        self.tunnel = False
+        self.upgrading = False
+        self.chunking = False
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.sent_at = 0.0
+        self.upstream_ms = 0.0
+        self.status = 0
+        self.total_deadline = NEVER
+        house.exchanges += 1
+
+    def __repr__(self) -> str:
+        return f"<HttpExchange {self.reference} {self.head.method} {self.host} over={self.over}>"
+
+    # --- the phases
+
+    def begin(self) -> None:
+        """The head is here."""
+        try:
+            self._route()
+        except Exception:  # noqa: BLE001  # the door stays shut whatever broke
+            self._internal_error()
+
+    def _route(self) -> None:
+        head = self.head
+        try:
+            host = self.host = self.snapshot.host(head.host or b"")
+            self.target = self._canonical_target()
+        except (HostRefused, PathRefused) as refused:
+            self.fail(Reason.BAD_REQUEST, refused.why)
+            return
+        notes = self.notes
+        if notes.sni is not None and notes.sni != host:
+            # Also for a host that is not ours: an HTTP/2-style reused connection must learn that it came wrong.
+            self.fail(Reason.MISDIRECTED if host else Reason.NO_ROUTE)
+            return
+        if head.method in ("CONNECT", "TRACE"):
+            self.fail(Reason.NOT_IMPLEMENTED)
+            return
+        plan = self.snapshot.plan(host, self.target.path) if host else None
+        if plan is None:
+            self.fail(Reason.NO_ROUTE)
+            return
+        self.plan = self.route_plan = plan
+        if plan.total is not None:
+            self.total_deadline = self.connection.ticker.now + plan.total
+        self._identify()
+
+    def _canonical_target(self) -> Target:
+        target = self.head.target
+        if target[:1] != b"/":
+            full = absolute(target)
+            if full is not None:
+                # RFC 9112 §3.2.2: absolute-form overrides Host; we refuse to have two opinions.
+                if full.authority.lower() != (self.head.host or b"").lower():
+                    raise PathRefused("The absolute target names another host than the Host header.")
+                target = full.origin
+        return canonical(target)
+
+    def _identify(self) -> None:
+        head, notes = self.head, self.notes
+        if notes.chain:
+            verifier = self.snapshot.verifiers.get(self.listener)
+            self.certificate = admission.certificate_of(notes, verifier, self.now)
+            if self.certificate is not None:
+                self.identity = admission.service_of(notes, self.certificate)
+        if not head.cookies:
+            self._decide(None)
+            return
+        handle, rest = cookie.take(*head.cookies)
+        if rest and not self.plan.control:
+            head.lines.append(b"Cookie: " + rest)
+        if handle is None:
+            self._decide(None)
+            return
+        found = self.house.sessions.cached(handle, self.host, self.now)
+        if found is None:
+            self._hold()
+            self._spawn(self._load(handle))
+        else:
+            self._identified(found)
+
+    async def _load(self, handle: bytes) -> None:
+        try:
+            found = await self.house.sessions.load(handle, self.host)
+        except StoreUnavailable as error:
+            _log.error("sessions cannot be read: %s", error)
+            if not self.over:
+                self.fail(Reason.STORE_UNAVAILABLE)
+            return
+        except Exception:  # noqa: BLE001  # the door stays shut whatever broke
+            self._internal_error()
+            return
+        if not self.over:
+            try:
+                self._identified(found)
+            except Exception:  # noqa: BLE001  # as in begin
+                self._internal_error()
+
+    def _identified(self, found: LiveSession | Gone) -> None:
+        if isinstance(found, Gone):
+            self._decide(found)
+            return
+        self.session = found
+        found.streams.add(self)
+        if self.now >= found.refresh_at and self.house.renewal.poke(found, self.now):
+            self._hold()
+            self._spawn(self._after_renewal(found))
+            return
+        self.identity = found.identity
+        self._decide(None)
+
+    async def _after_renewal(self, session: LiveSession) -> None:
+        """What we know of somebody who slept is too old to decide on: first hear from the provider."""
+        await self.house.renewal.settled(session)
+        if self.over:
+            return
+        try:
+            if session.ended is not None:
+                self.session = None
+                self._decide(GONE[gone_reason(session.ended)])
+            else:
+                self.identity = session.identity
+                self._decide(None)
+        except Exception:  # noqa: BLE001  # as in begin
+            self._internal_error()
+
+    def _hold(self) -> None:
+        if self.connection.body_incomplete():
+            self.connection.hold_body()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.house.tasks.add(task)
+        task.add_done_callback(self.house.tasks.discard)
+
+    def _decide(self, gone: Gone | None) -> None:
+        started = perf_counter()
+        problem = self.notes.problem
+        self.facts = facts = Facts(
+            route=self.plan.name,
+            host=self.host,
+            method=self.head.method,
+            path=self.target.path,
+            time=self.now,
+            address=self.notes.address,
+            identity=self.identity,
+            certificate=self.certificate,
+            certificate_problem=None if problem is None else problem.value,
+        )
+        required = self.listener in self.snapshot.certificate_required
+        verdict = admission.decide_on(self.plan, facts, self.head, certificate_required=required)
+        self.verdict = verdict if gone is None else admission.with_session_reason(verdict, gone)
+        self.decide_us = (perf_counter() - started) * 1e6
+        self._act()
+
+    def _act(self) -> None:
+        verdict = self.verdict
+        if verdict.outcome is not Outcome.ALLOW:
+            if verdict.outcome is Outcome.CHALLENGE:
+                self._challenge()
+            else:
+                self._refuse(verdict.reason)
+            return
+        if not self.house.journal.healthy:
+            self.fail(Reason.AUDIT_UNAVAILABLE)
+            return
+        plan, head = self.plan, self.head
+        limit = plan.body_limit
+        if limit is not None and head.length > limit:
+            self.fail(Reason.BODY_TOO_LARGE)
+            return
+        if plan.route.redirect is not None:
+            self._redirect(plan.route.redirect.url, plan.route.redirect.status)
+            return
+        if head.upgrade:
+            refused = upgrade_refused(self)
+            if refused is not None:
+                self.fail(*refused)
+                return
+        if self.certificate is not None:
+            self.house.certified.add(self)
+        self.forward()
+
+    # --- acting
+
+    def _challenge(self) -> None:
+        head = self.head
+        want = self._wants()
+        if want == "redirect" and not head.upgrade:
+            location = challenge_location(
+                self.host, self.target.forward.decode("ascii"), self._max_age(), self.plan.route.provider
+            )
+            self._answered(303, write_redirect(self.connection, 303, location, keep=self._keep()))
+        else:
+            self._refuse(self.verdict.reason)
+
+    def _max_age(self) -> float | None:
+        """The age of login that the rule in question accepts."""
+        if self.verdict.reason is not Reason.REAUTHENTICATION_REQUIRED:
+            return None
+        for rule in self.plan.route.allow:
+            if rule.name == self.verdict.rule:
+                return rule.auth_age
+        return 0
+
+    def _redirect(self, url: str, status: int) -> None:
+        location = url.replace("{path}", self.target.forward.decode("ascii"))
+        self._answered(status, write_redirect(self.connection, status, location, keep=self._keep()))
+
+    def fail(self, reason: Reason, note: str = "") -> None:
+        """Refuse for a reason other than the verdict's; the record keeps the rule that had allowed it."""
+        self.verdict = Verdict(Outcome.DENY, reason, self.verdict.rule)
+        self.note = note
+        self._refuse(reason)
+
+    def _refuse(self, reason: Reason) -> None:
+        if self.over:
+            return
+        want = self._wants()
+        verdict = self.verdict
+        refusal = Refusal(
+            reason=reason,
+            rule=verdict.rule,
+            failed=verdict.failed,
+            reference=self.reference,
+            login_url=self._login_url() if verdict.outcome is Outcome.CHALLENGE else None,
+            route_text=self._own_words(),
+            route_link=self._own_link(),
+            identity="" if self.identity is None else self.identity.email or self.identity.subject,
+            host=self.host,
+            target="" if self.target is None else self.target.forward.decode("ascii"),
+            detail=self.note,
+        )
+        status, size = write_refusal(
+            self.connection,
+            refusal,
+            want="json" if want == "json" else "html",
+            keep=self._keep(),
+            head_only=self.head.method == "HEAD",
+        )
+        self._answered(status, size)
+
+    def _own_words(self) -> str | None:
+        plan = self.route_plan
+        return plan.route.refusal.text if plan is not None and plan.route.refusal is not None else None
+
+    def _own_link(self) -> str | None:
+        plan = self.route_plan
+        return plan.route.refusal.link if plan is not None and plan.route.refusal is not None else None
+
+    def _login_url(self) -> str:
+        source = self.plan.source._replace(host=self.host)
+        target = self.target.forward.decode("ascii")
+        return source.origin + challenge_location(self.host, target, self._max_age(), self.plan.route.provider)
+
+    def _wants(self) -> str:
+        field = self.head.field
+        return wants(
+            self.head.method,
+            field(b"accept"),
+            field(b"sec-fetch-mode"),
+            field(b"sec-fetch-dest"),
+            field(b"x-requested-with"),
+        )
+
+    def _keep(self) -> bool:
+        """Whether the connection survives an answer of ours: not with an unread body, nor after a failed upgrade."""
+        self.keep = self.keep and not self.connection.body_incomplete() and not self.head.upgrade
+        return self.keep
+
+    def _answered(self, status: int, size: int) -> None:
+        self.status = status
+        self.bytes_out = size
+        self.over = True
+        self.complete(status)
+        self.connection.finished(self.keep)
+
+    def _internal_error(self) -> None:
+        _log.exception("request %s failed", self.reference)
+        if self.over:
+            return
+        if self.responded:
+            self._break()
+            return
+        self.drop_upstream()
+        try:
+            self.fail(Reason.INTERNAL_ERROR)
+        except Exception:  # closes the connection instead, whatever broke
+            _log.exception("request %s could not even be refused", self.reference)
+            self.over = True
+            self.connection.abort()
+
+    # --- what ends an exchange from outside
+
+    def cut(self, reason: Reason) -> None:
+        """End it now: the session or certificate it was admitted on is no longer good."""
+        if self.over:
+            return
+        self.cut_reason = reason
+        self.drop_upstream()
+        if self.responded:
+            self._break()
+        else:
+            self.fail(reason)
+
+    # --- the record
+
+    def tunnel_begun(self) -> None:
+        """A stream may go on for days: its decision is recorded now, its end later."""
+        self.house.metrics.add("ostiary_streams", "upgrade", amount=1)
+        record_exchange(self, 101)
+
+    def _count_failure(self, kind: str) -> None:
+        self.house.metrics.add("ostiary_upstream_errors_total", self.plan.name, kind)
+
+    def complete(self, status: int) -> None:
+        """Record the exchange and let go of everything it was registered with."""
+        house = self.house
+        house.exchanges -= 1
+        if self.session is not None:
+            self.session.streams.discard(self)
+        if self.certificate is not None:
+            house.certified.discard(self)
+        if self.tunnel:
+            house.metrics.add("ostiary_streams", "upgrade", amount=-1)
+        record_exchange(self, status)
