@@ -10,6 +10,7 @@ Browsers cannot be tricked into reading it: a request must name an IP address, `
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Collection
 from ipaddress import ip_address
 
@@ -23,6 +24,8 @@ log = logging.getLogger("ostiary.admin")
 
 Ready = Callable[[], tuple[bool, dict[str, str]]]
 """Whether requests can be served, and one word or sentence per thing that takes: `{"store": "ok"}`."""
+
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[^\[\]:@/?#]+))(?::[0-9]{1,5})?")
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -67,22 +70,18 @@ def _guard(hosts: Collection[str]) -> Middleware:
 
 
 def _is_ours(given: list[str], hosts: Collection[str]) -> bool:
-    if len(given) != 1:
+    if len(given) != 1 or (parts := _HOST.fullmatch(given[0].lower())) is None:
         return False
-    name = _without_port(given[0].lower()).removesuffix(".")
-    if name == "localhost" or name in hosts:
-        return True
+    name = parts["v6"] or parts["name"].removesuffix(".")
+    return name == "localhost" or name in hosts or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
     try:
         ip_address(name)
     except ValueError:
         return False
     return True
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
 
 
 async def _healthz(_: web.Request) -> web.Response:
