@@ -43,11 +43,12 @@ class Refusal(NamedTuple):
 
 
 class Act(NamedTuple):
-    """A button: where it leads, and whether the address's `#fragment` goes along."""
+    """A button: where it leads, whether the address's `#fragment` goes along, whether it leads to another site."""
 
     href: str
     text: str
     carry: bool = False
+    away: bool = False
 
 
 def wants(
@@ -145,8 +146,6 @@ def _values(refusal: Refusal, status: int) -> dict[str, object]:
         "door": _DOOR.get(status, "barred"),
         "host": refusal.host,
         "note": refusal.route_text or "",
-        "note_link": _link(refusal.route_link),
-        "note_link_text": _link_text(refusal.route_link),
         "failed": refusal.failed[:_MAX_FAILED] if shows_rule or refusal.failed else (),
         "rule": refusal.rule if shows_rule else "",
         "intro": "You were stopped by rule" if reason is Reason.DENIED_BY_RULE else "The nearest rule is",
@@ -173,13 +172,13 @@ def _acts(refusal: Refusal, status: int) -> list[Act]:
         return [Act(refusal.login_url or LOGIN, "Try again", carry=True), portal]
     if status in (408, 421, 500, 502, 503, 504):
         return [Act(local(refusal.target), "Try again", carry=True), portal] if refusal.target else [portal]
-    return [portal] if refusal.identity or status in (403, 404) else []
+    if status not in (403, 404) and not refusal.identity:
+        return []
+    return [*_route_act(refusal.route_link), portal]
 
 
-def _link(link: str | None) -> str:
+def _route_act(link: str | None) -> list[Act]:
     """The route's own link, when it is one that a browser may follow from here."""
-    return link if link and link.startswith(("https://", "http://", "mailto:", "/")) else ""
-
-
-def _link_text(link: str | None) -> str:
-    return "Write to them" if link and link.startswith("mailto:") else "Ask for access"
+    if not link or not link.startswith(("https://", "http://", "mailto:", "/")):
+        return []
+    return [Act(link, "Write to them" if link.startswith("mailto:") else "Ask for access", away=True)]

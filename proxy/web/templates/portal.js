@@ -1,5 +1,8 @@
 (function(){
-var d=document,q=d.getElementById("find");
+var d=document;
+d.querySelectorAll("time").forEach(function(t){var m=new Date(t.dateTime);if(!isNaN(m)){t.title=t.textContent;
+t.textContent=m.toLocaleString(undefined,{dateStyle:"medium",timeStyle:"short"})}});
+var q=d.getElementById("find");
 if(!q)return;
 var l=Array.prototype.slice.call(d.querySelectorAll(".apps>li")),n=d.getElementById("count"),e=d.getElementById("nothing");
 d.getElementById("finder").hidden=false;
