@@ -87,24 +87,26 @@ clean: ## remove what was made here; keys in certs/ and state in var/ stay
 
 # --- environments --------------------------------------------------------------------------------------------------
 
-# A launcher instead of an installation: the checkout is what runs, and nothing has to be built for it.
 $(PY):
 	@found=; $(FIND_PYTHON); echo "Making $(VENV) with $$found …"; "$$found" -m venv --clear $(VENV)
-	@printf '#!/bin/sh\nhere=$$(CDPATH= cd -- "$$(dirname -- "$$0")/../.." && pwd)\n%s\n%s\n' \
-	  'export PYTHONPATH="$$here$${PYTHONPATH:+:$$PYTHONPATH}"' 'exec "$$here/$(PY)" -m proxy "$$@"' >$(VENV)/bin/ostiary
-	@chmod +x $(VENV)/bin/ostiary
 
-$(VENV)/.runtime: requirements.lock | $(PY)
+# A launcher instead of an installation: the checkout is what runs, and nothing has to be built for it.
+$(VENV)/bin/ostiary: | $(PY)
+	@printf '#!/bin/sh\nhere=$$(CDPATH= cd -- "$$(dirname -- "$$0")/../.." && pwd)\n%s\n%s\n' \
+	  'export PYTHONPATH="$$here$${PYTHONPATH:+:$$PYTHONPATH}"' 'exec "$$here/$(PY)" -m proxy "$$@"' >$@
+	@chmod +x $@
+
+$(VENV)/.runtime: requirements.lock | $(PY) $(VENV)/bin/ostiary
 	@echo 'Installing what it needs (requirements.lock) …'
 	@$(PIP) -r requirements.lock
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.lock | $(PY)
+$(VENV)/.dev: requirements-dev.lock | $(PY) $(VENV)/bin/ostiary
 	@echo 'Installing what working on it needs (requirements-dev.lock) …'
 	@$(PIP) -r requirements-dev.lock
 	@touch $@ $(VENV)/.runtime
 
-$(VENV)/.browser: requirements-browser.lock | $(PY)
+$(VENV)/.browser: requirements-browser.lock | $(PY) $(VENV)/bin/ostiary
 	@echo 'Installing what driving a browser needs (requirements-browser.lock) …'
 	@$(PIP) -r requirements-browser.lock
 	@touch $@ $(VENV)/.dev $(VENV)/.runtime
