@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
@@ -45,10 +46,12 @@ async def _token(request: web.Request) -> str | None:
     if request.content_type != _FORM:
         return None
     try:
-        fields = (await request.post()).getall("logout_token", [])
+        # Not request.post(): that decodes with whatever charset the sender names.
+        text = (await request.read()).decode("ascii")
+        values = [value for name, value in parse_qsl(text, max_num_fields=16) if name == "logout_token"]
     except ValueError:
         return None
-    return fields[0] if len(fields) == 1 and isinstance(fields[0], str) and fields[0] else None
+    return values[0] if len(values) == 1 else None
 
 
 async def _act(visit: Visit, provider: OidcProvider, logout: LogoutToken) -> web.Response:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from proxy.model.facts import Facts
 from proxy.model.identity import Identity
-from proxy.model.verdict import Outcome
-from proxy.policy import Policy, compile_policy, decide
+from proxy.policy import Policy, compile_policy, opens
 from proxy.routing import Source, parse_source
 from proxy.settings.schema import Route, Settings
 
@@ -29,7 +28,7 @@ class Visibility:
         return [
             route
             for route, source, policy in self._routes()
-            if decide(policy, _facts(route, source, identity, address, now)).outcome is not Outcome.DENY
+            if opens(policy, identity, _template(route, source, address, now))
         ]
 
     def _routes(self) -> list[tuple[Route, Source, Policy]]:
@@ -47,7 +46,7 @@ class Visibility:
         return self._compiled[1]
 
 
-def _facts(route: Route, source: Source, identity: Identity, address: str | None, now: float) -> Facts:
+def _template(route: Route, source: Source, address: str | None, now: float) -> Facts:
     return Facts(
         route=route.name,
         host=source.host,
@@ -55,5 +54,4 @@ def _facts(route: Route, source: Source, identity: Identity, address: str | None
         path=source.prefix or "/",
         time=now,
         address=address,
-        identity=identity,
     )

@@ -13,7 +13,7 @@ from proxy.routing import RouteTable
 from proxy.sessions.session import SessionRecord, deadline
 from proxy.settings.schema import Provider, Route, Settings
 from proxy.web.context import WebContext
-from proxy.web.endpoints import CLIENT_HEADER, LOGIN, REFERENCE_HEADER, SESSION_HEADER
+from proxy.web.endpoints import CLIENT_HEADER, REFERENCE_HEADER, SESSION_HEADER
 from proxy.web.pages import BARE_HEADERS, Header, page
 from proxy.web.refusals import Refusal, render, wants
 from proxy.web.returns import Origins, Place, read_host
@@ -146,7 +146,7 @@ class Visit:
                 host=self.host,
                 identity=identity,
                 detail=refused.detail,
-                login_url=refused.retry or LOGIN,
+                login_url=refused.retry or None,
                 target=self.request.raw_path if self.request.method in ("GET", "HEAD") else "",
             ),
             refused.cookies,

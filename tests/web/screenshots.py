@@ -106,7 +106,9 @@ def asked(**more: object) -> Answer:
 
 FAILED = (
     Failed("sre-reads", "groups", "You are in none of the groups sre, admins."),
-    Failed("sre-reads", "hours", "It is Saturday 23:10 in Europe/Berlin; the rule holds Monday to Friday, 08:00–18:00."),
+    Failed(
+        "sre-reads", "hours", "It is Saturday 23:10 in Europe/Berlin; the rule holds Monday to Friday, 08:00–18:00."
+    ),
     Failed("sre-reads", "auth_age", "When you last proved who you are.", unknown=True),
 )
 PAGES: dict[str, Answer] = {
@@ -165,7 +167,9 @@ PAGES: dict[str, Answer] = {
         door="shut",
         acts=[Act("/.ostiary/login", "Log in again")],
     ),
-    "carry": shown("carry", title="You are logged in", text="Taking you to Grafana.", next="#here", step="", attempt=""),
+    "carry": shown(
+        "carry", title="You are logged in", text="Taking you to Grafana.", next="#here", step="", attempt=""
+    ),
 }
 
 
@@ -201,9 +205,11 @@ async def shoot(browser: Browser, base: str, name: str) -> list[str]:
             tab.on("pageerror", lambda error: problems.append(f"{name}: {error}"))
             tab.on(
                 "console",
-                lambda message: problems.append(f"{name}: {message.text}")
-                if message.type in ("error", "warning") and "Failed to load resource" not in message.text
-                else None,
+                lambda message: (
+                    problems.append(f"{name}: {message.text}")
+                    if message.type in ("error", "warning") and "Failed to load resource" not in message.text
+                    else None
+                ),
             )
             await tab.goto(f"{base}/{name}")
             overflow = await tab.evaluate("document.documentElement.scrollWidth - innerWidth")

@@ -286,9 +286,7 @@ async def staged(*names: str, state: str = "memory:") -> AsyncIterator[Stage]:
             sealer=stage.sealer,
             signer=lambda: signer,
             clock=stage.clock,
-            visible=lambda identity, address: (
-                list(stage.settings.routes) if stage.visible is None else stage.visible
-            ),
+            visible=lambda identity, address: list(stage.settings.routes) if stage.visible is None else stage.visible,
             log=logging.getLogger("test.web"),
             record=lambda event, **fields: stage.events.append((event, fields)),
         )
