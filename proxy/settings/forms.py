@@ -102,7 +102,7 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise Malformed(f'"{text}" is not a URL', "write https://host:port") from None
+        raise Malformed(f'"{text}" is not a URL', "write https://host:port; IPv6 addresses stand in brackets") from None
     if "@" in parts.netloc:
         raise Malformed("user names and passwords do not belong in a URL", "remove everything up to the @")
     if parts.query or parts.fragment or text.endswith(("?", "#")):
@@ -114,15 +114,15 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
 
 def _likely_host(text: str) -> str:
     host, _, _ = text.lstrip("/").partition("/")
-    return host if _ORDINARY_HOST.fullmatch(host.partition(":")[0]) and host.count(":") < 2 else "host"
+    return host if re.fullmatch(r"[a-z0-9*.-]+(:[0-9]+)?", host) else "host"
 
 
 def origin(text: str, *, wildcard: bool = False, schemes: tuple[str, ...] = ("https", "http")) -> Origin:
     """Read `scheme://host[:port][/prefix]`."""
     ordinary = _ORDINARY_ORIGIN.fullmatch(text)
     if ordinary is not None and ordinary[1] in schemes:
-        port = int(ordinary[3] or 0) or DEFAULT_PORTS[ordinary[1]]
-        return Origin(ordinary[1], host_name(ordinary[2], wildcard=wildcard), port, ordinary[4])
+        scheme, name, digits, prefix = ordinary.groups()
+        return Origin(scheme, host_name(name, wildcard=wildcard), int(digits or DEFAULT_PORTS[scheme]), prefix)
     if "://" not in text:
         raise Malformed(f'"{text}" is not an origin', f"write {schemes[0]}://{_likely_host(text)}")
     parts, port = _split(text)

@@ -14,7 +14,7 @@ MOST_SHOWN = 100
 """Problems printed for people; the rest is counted. Programs (`--json`) get all of them."""
 
 _HOLDS_SECRET = re.compile(
-    r"(secret|password|passwd|token|api[_-]?key|private)[\w-]*[\"']?\s*:|\benv\s*:", re.IGNORECASE
+    r"(secret|password|passwd|token|api[_-]?key|private)[\w-]*[\"']?\s*:|\benv\s*:|://[^/\s@]*@", re.IGNORECASE
 )
 _WIDEST_LINE = 160
 

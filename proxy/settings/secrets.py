@@ -41,13 +41,15 @@ def _from_file(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         raise SecretUnavailable(f"{path}: {(error.strerror or 'cannot be opened').lower()}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
             raise SecretUnavailable(f"{path} is not a file")
-        if found.st_mode & 0o006:
+        if mode & 0o006:
             raise SecretUnavailable(f"{path} can be read or written by everybody on this machine: chmod o= {path}")
-        value = file.read(LARGEST + 1)
+        value = os.read(descriptor, LARGEST + 1)
+    finally:
+        os.close(descriptor)
     if len(value) > LARGEST:
         raise SecretUnavailable(f"{path} is larger than {LARGEST >> 10} KiB: is it the right file?")
     if value.endswith(b"\n"):

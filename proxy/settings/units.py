@@ -14,7 +14,7 @@ _MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 
 LONGEST = 3650 * 86_400.0
 """Ten years: more is surely a mistake."""
 
-_SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
+_SIZE = re.compile(r"([0-9]{1,16})(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
 _BYTES = {
     None: 1,
     "B": 1,
