@@ -19,7 +19,7 @@ from pathlib import Path
 from loadtests import certificates
 from loadtests.figures import markdown, summary
 from loadtests.processes import CorrectnessError, Fleet, free_port
-from loadtests.scenarios import FULL, QUICK, SECTIONS, SMOKE, Bench, say
+from loadtests.scenarios import FULL, QUICK, SECTIONS, SMOKE, Bench, say, smoke
 from loadtests.shapes import download_body, page_body
 from loadtests.target_ostiary import Ostiary
 from loadtests.targets import PEERS, Nginx, Stage, Target, start_upstream
@@ -126,6 +126,10 @@ def run(args: argparse.Namespace, folder: Path) -> int:
         around = environment()
         try:
             bench.start()
+            if plan == SMOKE:
+                smoke(bench)
+                print("every answer was right")
+                return 0
             for name, section in SECTIONS.items():
                 if not args.only or name in args.only:
                     section(bench)

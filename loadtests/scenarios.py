@@ -203,6 +203,30 @@ def routes(bench: Bench) -> None:
             bench.note(sizes[size], "clear", targets[0], turn, value)
 
 
+def smoke(bench: Bench) -> None:
+    """Every kind of load once, briefly, on nginx and Ostiary: for what it answers, not for how fast."""
+    plan = bench.plan
+    for target in bench.targets:
+        if target.name not in ("nginx", "ostiary"):
+            continue
+        for mode in TLS_MODES:
+            say(f"{target.title}, {mode}")
+            measure.requests(target, PAGE, mode, seconds=1, length=bench.lengths[target.name, mode][PAGE.name])
+            measure.latency(target, mode, seconds=plan.latency_seconds, rate=plan.rate)
+            measure.messages(target, mode, seconds=plan.seconds)
+            with measure.Idle(target, mode, plan.websockets, websocket=True):
+                pass
+        measure.service_gets_in(target)
+        measure.handshakes(target, seconds=plan.seconds)
+    if any(target.name == "ostiary" for target in bench.targets):
+        say("Ostiary with many routes")
+        with Fleet(bench.stage.folder) as fleet:
+            for size in ("many", "rules"):
+                large = Ostiary(replace(bench.stage, fleet=fleet), size=size)
+                large.start()
+                verify(large, tls=True)
+
+
 Section = Callable[[Bench], None]
 SECTIONS: dict[str, Section] = {
     "memory": memory,

@@ -41,6 +41,7 @@ class Ostiary(Target):
         self.environment = environment
         self.mtls = free_port()
         self.admin = free_port()
+        self.provider = free_port()
         self.folder = stage.folder / f"ostiary-{self.clear}"
         self.audit = self.folder / "audit.jsonl"
         self.config = self.folder / "ostiary.yaml"
@@ -82,7 +83,13 @@ class Ostiary(Target):
                 {"address": f"127.0.0.1:{self.tls}", "tls": {"certificates": pair}},
                 {"address": f"127.0.0.1:{self.mtls}", "tls": asking},
             ],
-            "login": {"url": f"https://login.bench.localhost:{self.tls}"},
+            "login": {
+                "url": f"https://login.bench.localhost:{self.tls}",
+                # Nobody listens there: the session is in the store already, and nobody logs in.
+                "providers": [
+                    {"name": "corp", "issuer": f"http://127.0.0.1:{self.provider}", "client_id": "load-tests"}
+                ],
+            },
             "assertion": {"key": str(assertion_key(self.folder))},
             "state": self.state,
             "audit": {"file": str(self.audit), "keep": self.keep_audit},
