@@ -174,6 +174,8 @@ class Journal:
                     self._delivered += count
                     self._progress.notify_all()
             self._tell_lost()
+            if not self.writable:  # believe in the disk again only when it confirms
+                self._appender.sync()
         except OSError as error:
             self._fail(error.strerror or str(error))
             return

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from proxy.telemetry.metrics import Metrics
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -23,6 +25,15 @@ def cost() -> Cost:
     """The calling process now."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return Cost(used.ru_utime + used.ru_stime, _resident(used.ru_maxrss), _files())
+
+
+def report(metrics: Metrics, worker: str, started: float) -> None:
+    """Put the calling process's cost under the label `worker`; `started` is seconds since the epoch."""
+    now = cost()
+    metrics.set("ostiary_process_cpu_seconds_total", worker, value=now.cpu_seconds)
+    metrics.set("ostiary_process_resident_bytes", worker, value=now.resident_bytes)
+    metrics.set("ostiary_process_open_files", worker, value=now.files)
+    metrics.set("ostiary_process_start_time_seconds", worker, value=started)
 
 
 def _resident(peak: int) -> int:

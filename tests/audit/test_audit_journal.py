@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +47,13 @@ def read(file: Path) -> list[dict[str, Any]]:
 def kinds(file: Path) -> list[str]:
     """One word per line: the type of a notice, the path of a decision."""
     return [line.get("type", line.get("path")) for line in read(file)]
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Give the writer thread its turn until `condition` holds; the test's own time limit ends the wait."""
+    while not condition():
+        os.sched_yield()
+    return True
 
 
 def recovers(journal: Journal) -> bool:
@@ -261,6 +270,41 @@ def test_what_does_not_fit_the_buffer_is_counted_and_the_number_recorded(
     assert lines[-1]["lost"] == 100 - kept
     assert lines[-2]["seq"] == 102  # the gap in the numbers is the loss
     assert f"{100 - kept} records were lost in this run" in caplog.text
+
+
+def test_a_file_locked_by_a_program_that_hangs_is_noticed_when_the_buffer_is_full(tmp_path: Path) -> None:
+    journal = Journal(settings(tmp_path / "a"), lambda: NOW, buffer_bytes=2000)
+    with (tmp_path / "a").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        recorded = 0
+        while journal.healthy:  # `record` does not wait for the lock
+            journal.record(event(str(recorded)))
+            recorded += 1
+        fcntl.flock(held, fcntl.LOCK_UN)
+    assert recovers(journal)
+    journal.close()
+    assert journal.healthy
+    assert kinds(tmp_path / "a") == ["start", *map(str, range(recorded - 1)), "lost", "stop"]
+
+
+def test_a_disk_that_does_not_confirm_is_a_failing_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "SYNC", 0.0)
+    failing, real = threading.Event(), os.fdatasync
+    failing.set()
+
+    def fdatasync(fd: int) -> None:
+        if failing.is_set():
+            raise OSError(5, "Input/output error")
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    journal = Journal(settings(tmp_path / "a"), lambda: NOW)
+    journal.record(event("/a"))
+    assert until(lambda: not journal.healthy)
+    failing.clear()
+    assert until(lambda: journal.healthy)
+    journal.close()
+    assert kinds(tmp_path / "a") == ["start", "/a", "stop"]
 
 
 def test_closing_while_the_disk_fails_says_how_much_is_lost(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from proxy.model.reasons import Reason
 from proxy.telemetry.catalogue import FAMILIES
 from proxy.telemetry.exposition import exposition
 from proxy.telemetry.metrics import MAX_CELLS, Metrics, Snapshot, merge, retired
-from proxy.telemetry.process import cost
+from proxy.telemetry.process import report
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -195,7 +195,10 @@ def test_every_metric_of_the_catalogue_can_be_shown() -> None:
 
 
 def test_the_cost_of_this_process_is_known() -> None:
-    now = cost()
-    assert now.cpu_seconds > 0
-    assert now.resident_bytes > 1_000_000
-    assert now.files > 2
+    metrics = Metrics()
+    report(metrics, "0", 1_772_366_400.0)
+    shot = metrics.snapshot()
+    assert value(shot, "ostiary_process_cpu_seconds_total", worker="0") > 0
+    assert value(shot, "ostiary_process_resident_bytes", worker="0") > 1_000_000
+    assert value(shot, "ostiary_process_open_files", worker="0") > 2
+    assert value(shot, "ostiary_process_start_time_seconds", worker="0") == 1_772_366_400
