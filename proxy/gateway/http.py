@@ -205,7 +205,8 @@ class HttpExchange(Relay):
             self._decide(found)
             return
         self.session = found
-        found.streams.add(self)
+        if not self.plan.control:  # a logout must live to answer
+            found.streams.add(self)
         if self.now >= found.refresh_at and self.house.renewal.poke(found, self.now):
             self._hold()
             self._spawn(self._after_renewal(found))

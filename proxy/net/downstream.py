@@ -148,11 +148,12 @@ class Downstream(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client will send no more. An answer on its way is still delivered (RFC 9112 §9.6)."""
+        over_tls = self.ssl_object is not None  # there is no half-closed TLS: the rest closes as well
         if self.tunnel and self.exchange is not None:
             self.exchange.request_end()
-            return True
+            return not over_tls
         self.half_closed = True
-        return self.exchange is not None and not self._left
+        return self.exchange is not None and not self._left and not over_tls
 
     def pause_writing(self) -> None:
         """Our send buffer is full."""
