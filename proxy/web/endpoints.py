@@ -39,11 +39,11 @@ def backchannel(provider: str) -> str:
 
 def login_path(return_target: str, max_age: float | None = None, provider: str | None = None) -> str:
     """Path and query that log in on the host they are asked on and lead back to `return_target` (path and query)."""
-    location = f"{LOGIN}?return={quote(return_target, safe='/')}"
+    location = f"{LOGIN}?return={quote(return_target, safe='/', errors='replace')}"
     if max_age is not None:
         location += f"&max_age={max(0, int(max_age))}"
     if provider is not None:
-        location += f"&provider={quote(provider, safe='')}"
+        location += f"&provider={quote(provider, safe='', errors='replace')}"
     return location
 
 

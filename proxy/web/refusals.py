@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -130,7 +131,10 @@ def _json(refusal: Refusal) -> bytes:
         answer["detail"] = refusal.detail
     if refusal.login_url:
         answer["login_url"] = refusal.login_url
-    return msgspec.json.encode(answer)
+    try:
+        return msgspec.json.encode(answer)
+    except UnicodeEncodeError:  # a lone surrogate somewhere must not turn a refusal into a failure
+        return json.dumps(msgspec.to_builtins(answer)).encode()
 
 
 def _values(refusal: Refusal, status: int) -> dict[str, object]:

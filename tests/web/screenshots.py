@@ -136,7 +136,7 @@ PAGES: dict[str, Answer] = {
     "provider-down": refused(
         Reason.PROVIDER_UNAVAILABLE,
         host="login.apps.localhost",
-        detail="“Corporate login” cannot be reached. If you have an account with another provider, try again and choose that.",
+        detail="“Corporate login” cannot be reached. If you have an account elsewhere, try again and choose that.",
     ),
     "login-refused": refused(
         Reason.LOGIN_REFUSED, host="login.apps.localhost", detail="The provider said: the person cancelled"

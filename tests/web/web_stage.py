@@ -39,6 +39,7 @@ from proxy.settings import schema
 from proxy.web.app import RUNNER_LIMITS, make_control
 from proxy.web.context import WebContext
 from proxy.web.endpoints import SESSION_COOKIE, backchannel, callback
+from proxy.web.visibility import Visibility
 
 LOGIN = "https://login.apps.test:8443"
 WIKI = "https://wiki.apps.test:8443"
@@ -279,6 +280,7 @@ async def staged(*names: str, state: str = "memory:") -> AsyncIterator[Stage]:
             stage.providers[provider.name] = OidcProvider(provider, b"secret", stage.http, stage.clock)
         await _start_sessions(stage, stack, state)
         signer = Signer([signing_key()], LOGIN)
+        visible = Visibility(lambda: stage.settings, stage.clock)
         context = WebContext(
             settings=lambda: stage.settings,
             sessions=stage.sessions,
@@ -286,7 +288,7 @@ async def staged(*names: str, state: str = "memory:") -> AsyncIterator[Stage]:
             sealer=stage.sealer,
             signer=lambda: signer,
             clock=stage.clock,
-            visible=lambda identity, address: list(stage.settings.routes) if stage.visible is None else stage.visible,
+            visible=lambda identity, address: visible(identity, address) if stage.visible is None else stage.visible,
             log=logging.getLogger("test.web"),
             record=lambda event, **fields: stage.events.append((event, fields)),
         )
