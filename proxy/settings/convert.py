@@ -7,7 +7,6 @@ mistakes, not only the first: unknown keys with the nearest valid one, missing k
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +15,7 @@ from msgspec import inspect
 from proxy.settings import schema
 from proxy.settings.document import BROKEN, HIDDEN, Document, Path
 from proxy.settings.units import DURATION_FORM, SIZE_FORM, decode_hook
+from proxy.settings.wording import EXAMPLES, HOMES, NOUNS, PATTERNS, UNHELPFUL_HOME, closest, kind, written
 
 T = TypeVar("T")
 
@@ -38,13 +38,15 @@ def decode(document: Document, wanted: type[T], path: Path = ()) -> T | None:
 def decode_routes(document: Document) -> list[tuple[int, schema.Route]]:
     """The routes of a routes file with their index; broken ones are left out, their mistakes recorded."""
     whole = decode(document, schema.RouteFile)
-    if whole is not None:
+    if whole is not None and document.sound:
         return list(enumerate(whole.routes))
     listed = document.value.get("routes") if isinstance(document.value, dict) else None
     if not isinstance(listed, list):
         return []
     sound = []
     for index, value in enumerate(listed):
+        if _holds_broken(value):
+            continue
         try:
             sound.append((index, msgspec.convert(value, schema.Route, dec_hook=decode_hook)))
         except msgspec.ValidationError:
@@ -52,91 +54,13 @@ def decode_routes(document: Document) -> list[tuple[int, schema.Route]]:
     return sound
 
 
-# --- words -------------------------------------------------------------------------------------------------------
-
-_NOUNS: dict[type, str] = {
-    schema.Configuration: "the configuration",
-    schema.RouteFile: "a routes file",
-    schema.Route: "route",
-    schema.Rule: "rule",
-    schema.Provider: "provider",
-    schema.Listener: "listener",
-}
-
-_PATTERNS: dict[str, tuple[str, str]] = {
-    "^[a-z0-9][a-z0-9-]{0,31}$": (
-        "is not a valid name here",
-        'use 1 to 32 lower-case letters, digits and "-", beginning with a letter or digit',
-    ),
-    "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": (
-        "is not a valid name here",
-        'use 1 to 64 letters, digits, ".", "_" and "-", beginning with a letter or digit',
-    ),
-    "^([01][0-9]|2[0-3]):[0-5][0-9]$": ("is not a time of day", 'write HH:MM in quotes, such as "08:30"'),
-    "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$": (
-        "is not a time of day",
-        'write HH:MM in quotes, such as "18:00" or "24:00"',
-    ),
-}
-
-_EXAMPLES: dict[str, str] = {
-    "client_secret": "client_secret: {env: OIDC_SECRET}, or {file: path}",
-    "key": "key: {env: NAME}, or {file: path}",
-    "allow": "allow: [{name: staff, authenticated: true}]",
-    "deny": "deny: [{name: not-from-guests, networks: [10.9.0.0/16]}]",
-    "routes": "routes: [{name: …, from: https://…, to: http://…}]",
-    "listeners": "listeners: [{address: 127.0.0.1:8443, tls: …}]",
-    "providers": "providers: [{name: …, issuer: https://…, client_id: …}]",
-    "assertion": "assertion: {key: certs/assertion.key}",
-    "certificates": "certificates: [{cert: certs/apps.crt, key: certs/apps.key}]",
-    "tls": "tls: {certificates: [{cert: …, key: …}]}",
-    "redirect": "redirect: {url: https://…}",
-    "refusal": "refusal: {text: …}",
-    "timeouts": "timeouts: {idle: 5m}",
-    "hours": 'hours: [{from: "08:00", to: "18:00", zone: Europe/Berlin}]',
-    "not": "not: {networks: [10.9.0.0/16]}",
-    "claims": "claims: {department: sales}",
-    "set": "set: {X-Team: payments}",
-}
-
-
-def _kind(value: object) -> str:
-    kinds: dict[type, str] = {
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        list: "a list",
-        dict: "a mapping",
-    }
-    return kinds.get(type(value), "text")
-
-
-def _written(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _closest(word: str, among: list[str]) -> str | None:
-    found = get_close_matches(word.lower(), among, n=1, cutoff=0.6)
-    return found[0] if found else None
-
-
-def _homes() -> dict[str, list[str]]:
-    """Which Structs have which key, for the hint about a key that is in the wrong place."""
-    homes: dict[str, list[str]] = {}
-    for struct, noun in (
-        (schema.Rule, "a rule"),
-        (schema.Route, "a route"),
-        (schema.Listener, "a listener"),
-        (schema.Provider, "a login provider"),
-        (schema.Configuration, "ostiary.yaml itself"),
-    ):
-        for field in msgspec.structs.fields(struct):
-            homes.setdefault(field.encode_name, []).append(noun)
-    return homes
-
-
-_HOMES = _homes()
-_UNHELPFUL_HOME = frozenset({"name", "claims"})
+def _holds_broken(value: object) -> bool:
+    """Whether a value that was refused is anywhere inside (in `claims`, say, whose values may be of any kind)."""
+    if isinstance(value, dict):
+        return any(_holds_broken(inner) for inner in value.values())
+    if isinstance(value, list):
+        return any(_holds_broken(inner) for inner in value)
+    return value is BROKEN
 
 
 # --- the walk ----------------------------------------------------------------------------------------------------
@@ -173,13 +97,13 @@ class _Walker:
     def union(self, value: Any, wanted: inspect.UnionType, path: Path) -> None:
         """Pick the alternative by the kind of the value; mistakes are then those of that alternative."""
         options = [option for option in wanted.types if not isinstance(option, inspect.NoneType)]
-        for kind, option_types in (
+        for wanted_kind, option_types in (
             (dict, (inspect.StructType, inspect.DictType)),
             (list, (inspect.VarTupleType,)),
             (object, (inspect.StrType, inspect.CustomType, inspect.IntType, inspect.LiteralType)),
         ):
             option = next((option for option in options if isinstance(option, option_types)), None)
-            if isinstance(value, kind) and option is not None:
+            if isinstance(value, wanted_kind) and option is not None:
                 self.visit(value, option, path)
                 return
         self.visit(value, options[0], path)
@@ -211,13 +135,13 @@ class _Walker:
                 show=False,
             )
             return
-        self.wrong(path, f"must be a mapping, not {_kind(value)}", self.example(path))
+        self.wrong(path, f"must be a mapping, not {kind(value)}", self.example(path))
 
     def unknown(
         self, key: str, known: list[str], wanted: inspect.StructType, value: dict[str, Any], path: Path
     ) -> None:
-        near = _closest(key, known)
-        homes = [home for home in _HOMES.get(key, ()) if key not in _UNHELPFUL_HOME]
+        near = closest(key, known)
+        homes = [home for home in HOMES.get(key, ()) if key not in UNHELPFUL_HOME]
         if near is not None:
             hint = f'did you mean "{near}"?'
         elif homes:
@@ -231,7 +155,7 @@ class _Walker:
         if not isinstance(value, list):
             of_words = isinstance(wanted.item_type, inspect.StrType) and isinstance(value, str)
             hint = f"{path[-1]}: [{value}]" if of_words and path else self.example(path)
-            self.wrong(path, f"must be a list, not {_kind(value)}", hint)
+            self.wrong(path, f"must be a list, not {kind(value)}", hint)
             return
         if wanted.min_length and len(value) < wanted.min_length:
             self.wrong(path, "is an empty list", "list at least one, or remove the key")
@@ -240,7 +164,7 @@ class _Walker:
 
     def mapping(self, value: Any, wanted: inspect.DictType, path: Path) -> None:
         if not isinstance(value, dict):
-            self.wrong(path, f"must be a mapping, not {_kind(value)}", self.example(path))
+            self.wrong(path, f"must be a mapping, not {kind(value)}", self.example(path))
             return
         for key, inner in value.items():
             self.visit(inner, wanted.value_type, (*path, key))
@@ -248,13 +172,13 @@ class _Walker:
     def literal(self, value: Any, wanted: inspect.LiteralType, path: Path) -> None:
         if value in wanted.values and type(value) in {type(option) for option in wanted.values}:
             return
-        if _written(value) in wanted.values:
-            self.wrong(path, f"must be text, not {_kind(value)}", f'put it in quotes: "{_written(value)}"')
+        if written(value) in wanted.values:
+            self.wrong(path, f"must be text, not {kind(value)}", f'put it in quotes: "{written(value)}"')
             return
-        near = _closest(_written(value), [str(option) for option in wanted.values])
+        near = closest(written(value), [str(option) for option in wanted.values])
         options = [f'"{option}"' if isinstance(option, str) else str(option) for option in wanted.values]
         choice = f"{', '.join(options[:-1])} or {options[-1]}"
-        shown = f', not "{_written(value)}"' if isinstance(value, (str, int, float)) else f", not {_kind(value)}"
+        shown = f', not "{written(value)}"' if isinstance(value, (str, int, float)) else f", not {kind(value)}"
         self.wrong(path, f"must be {choice}{shown}", f'did you mean "{near}"?' if near else "")
 
     def custom(self, value: Any, wanted: inspect.CustomType, path: Path) -> None:
@@ -263,21 +187,21 @@ class _Walker:
         except ValueError as error:
             form = DURATION_FORM if wanted.cls is schema.Duration else SIZE_FORM
             if str(error) == "a duration needs a unit":
-                form = f"write {_written(value)}s for seconds, or another unit: 250ms, 15m, 12h, 7d"
-            shown = f' ("{_written(value)}")' if isinstance(value, (str, int, float)) else ""
+                form = f"write {written(value)}s for seconds, or another unit: 250ms, 15m, 12h, 7d"
+            shown = f' ("{written(value)}")' if isinstance(value, (str, int, float)) else ""
             self.document.problem(path, f"{self.name(path)}: {error}{shown}", form)
 
     def text(self, value: Any, wanted: inspect.StrType, path: Path) -> None:
         if not isinstance(value, str):
-            hint = f'put it in quotes: "{_written(value)}"' if not isinstance(value, (list, dict)) else ""
-            self.wrong(path, f"must be text, not {_kind(value)}", hint)
+            hint = f'put it in quotes: "{written(value)}"' if not isinstance(value, (list, dict)) else ""
+            self.wrong(path, f"must be text, not {kind(value)}", hint)
         elif wanted.pattern is not None and not re.search(wanted.pattern, value):
-            message, hint = _PATTERNS.get(wanted.pattern, (f"does not match {wanted.pattern}", ""))
+            message, hint = PATTERNS.get(wanted.pattern, (f"does not match {wanted.pattern}", ""))
             self.document.problem(path, f'{self.name(path)}: "{value}" {message}', hint)
 
     def integer(self, value: Any, wanted: inspect.IntType, path: Path) -> None:
         if not isinstance(value, int) or isinstance(value, bool):
-            self.wrong(path, f"must be a whole number, not {_kind(value)}", "")
+            self.wrong(path, f"must be a whole number, not {kind(value)}", "")
         elif wanted.ge is not None and value < wanted.ge:
             self.wrong(path, f"must be at least {wanted.ge}", "")
         elif wanted.le is not None and value > wanted.le:
@@ -298,7 +222,7 @@ class _Walker:
 
     def label(self, wanted: inspect.StructType, value: dict[str, Any], path: Path) -> str:
         """`route "grafana"`, `"tls"`, `the configuration`."""
-        noun = _NOUNS.get(wanted.cls)
+        noun = NOUNS.get(wanted.cls)
         if noun is None:
             return self.name(path)
         named = value.get("name", value.get("address"))
@@ -307,7 +231,7 @@ class _Walker:
         return noun if noun.startswith(("a ", "the ")) else f"a {noun}"
 
     def example(self, path: Path) -> str:
-        return _EXAMPLES.get(str(path[-1]), "") if path else "a file begins with a key, such as “routes:”"
+        return EXAMPLES.get(str(path[-1]), "") if path else "a file begins with a key, such as “routes:”"
 
     def need_hint(self, key: str) -> str:
-        return f"add: {_EXAMPLES.get(key, f'{key}: …')}"
+        return f"add: {EXAMPLES.get(key, f'{key}: …')}"

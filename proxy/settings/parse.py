@@ -43,6 +43,9 @@ _DROPPED = object()
 # --- events to values --------------------------------------------------------------------------------------------
 
 
+_HASH_IN_TEXT = re.compile(r"[^\s#\]},'\"] #[^\s#!]")
+
+
 class _Frame:
     """A list or mapping being filled."""
 
@@ -66,6 +69,7 @@ class _Builder:
         self.stack: list[_Frame] = []
         self.frame: _Frame | None = None
         self.documents = 0
+        self.hashes = {match.start() + 1 for match in _HASH_IN_TEXT.finditer(document.text)}
 
     def report(self, mark: Mark, message: str, hint: str = "") -> None:
         self.document.problem_at(mark.line + 1, mark.column + 1, message, hint)
@@ -80,6 +84,8 @@ class _Builder:
         if event.anchor is not None or event.tag is not None:
             self.decorated(event)
         value: Any = event.value
+        if self.hashes and event.end_mark.index in self.hashes:
+            self.cut_short(event)
         if event.style == '"' and _STRANGE.search(value):
             self.report(event.start_mark, "an escape in this text makes an invisible character", "remove it")
             value = BROKEN
@@ -94,6 +100,17 @@ class _Builder:
             self.name(frame, value, event.start_mark)
         else:
             self.add(value, event.start_mark, event.start_mark)
+
+    def cut_short(self, event: Any) -> None:
+        """` #word` after unquoted text ends it, which whoever wrote "see #help" did not mean."""
+        mark = event.end_mark
+        self.document.problem_at(
+            mark.line + 1,
+            mark.column + 2,
+            "the text ends here: what follows is a comment",
+            'put the text in quotes if "#" belongs to it; a comment has a blank after its "#"',
+            "warning",
+        )
 
     def unclear(self, mark: Mark, message: str, hint: str) -> None:
         frame = self.frame

@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from proxy.policy import PolicyError
+from proxy.policy.conditions import WHO, build
 from proxy.settings import forms
 from proxy.settings.checks.finding import Finding, Findings, form
 from proxy.settings.document import Path
@@ -26,14 +28,33 @@ _GLOB = re.compile(r"/[A-Za-z0-9._~!$&'()+,=:@*/ \u00a1-\U0010ffff-]*")
 def check_rule(rule: Rule, *, list_name: str, providers: Collection[str] | None) -> Findings:
     """`list_name` is "allow" or "deny"; `providers` are the configured names, None when not known."""
     given = given_conditions(rule)
+    found = list(_findings(rule, given, list_name, providers))
+    yield from found
+    if not found:
+        yield from _compiles(rule)
+
+
+def _findings(rule: Rule, given: list[str], list_name: str, providers: Collection[str] | None) -> Findings:
     if not given:
         hint = "write authenticated: true for anybody who logged in, or anyone: true"
         if list_name == "deny":
             hint = "write anyone: true if nobody at all may come in"
         yield Finding(("name",), f'rule "{rule.name}" has no condition', hint)
     if list_name == "allow":
+        if given and WHO.isdisjoint(given):
+            hint = "add authenticated: true for anybody who is logged in, or anyone: true"
+            yield Finding(("name",), f'rule "{rule.name}" does not say whom it allows', hint)
         yield from _never(rule, given)
     yield from _conditions((), rule, given, providers)
+
+
+def _compiles(rule: Rule) -> Findings:
+    """The last word is policy's own: a rule that passes here must not fail when the configuration takes effect."""
+    try:
+        build(rule, rule.name)
+    except PolicyError as why:
+        at: Path = (why.condition,) if why.condition else ("name",)
+        yield Finding(at, f'rule "{rule.name}", {why.condition or "as a whole"}: {why.message}')
 
 
 def given_conditions(conditions: Conditions) -> list[str]:
