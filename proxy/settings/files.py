@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import msgspec
+from cryptography import x509
 from msgspec.structs import replace
 
 from proxy.settings.checks.across import Placed
@@ -17,6 +18,9 @@ from proxy.settings.document import Document
 from proxy.settings.document import Path as Place
 from proxy.settings.schema import Configuration, Route, SecretRef, UpstreamTls, WeightedUpstream
 from proxy.settings.secrets import SecretUnavailable, read_secret
+
+EXPIRES_SOON = 14 * 86_400.0
+"""Seconds before the end of a certificate's life at which `ostiary check` begins to warn."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -153,6 +157,29 @@ def check_files(document: Document, base: Place, named: Iterator[Named], *, stri
             document.problem(base + place, str(why), severity="error" if strict else "warning")
 
 
+def check_dates(document: Document, configuration: Configuration, now: float) -> None:
+    """Warn of certificates that browsers refuse at `now` (seconds since the epoch), or will within two weeks."""
+    for index, listener in enumerate(configuration.listeners):
+        for position, pair in enumerate(listener.tls.certificates if listener.tls else ()):
+            message = _dates(pair.cert, now)
+            if message:
+                place: Place = ("listeners", index, "tls", "certificates", position, "cert")
+                document.problem(place, f"{pair.cert} {message}", "put a new one in its place", severity="warning")
+
+
+def _dates(path: str, now: float) -> str:
+    try:
+        leaf = x509.load_pem_x509_certificate(_open(path))
+    except (Unusable, ValueError):
+        return ""  # reported by whoever checks the file itself
+    if now < leaf.not_valid_before_utc.timestamp():
+        return f"is valid only from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+    left = leaf.not_valid_after_utc.timestamp() - now
+    if left <= 0:
+        return f"has expired on {leaf.not_valid_after_utc:%Y-%m-%d}"
+    return f"expires on {leaf.not_valid_after_utc:%Y-%m-%d}" if left < EXPIRES_SOON else ""
+
+
 def check_route_files(placed: Placed, *, strict: bool) -> None:
     """The same for a route."""
     check_files(placed.document, placed.path, of_route(placed.route), strict=strict)
@@ -178,8 +205,11 @@ def _readable(place: Place, path: str) -> Named:
 
 def _private(place: Place, path: str) -> Named:
     def check() -> None:
-        if b"PRIVATE KEY-----" not in _open(path):
+        content = _open(path)
+        if b"PRIVATE KEY-----" not in content:
             raise Unusable(f"{path} holds no private key in PEM form")
+        if b"ENCRYPTED" in content:
+            raise Unusable(f"{path} is encrypted, and nobody is there to type a passphrase: store it without one")
         if Path(path).stat().st_mode & 0o006:
             raise Unusable(f"{path} can be read or written by everybody on this machine: chmod o= {path}")
 

@@ -43,10 +43,10 @@ def load(path: Path, *, strict_files: bool = True) -> Settings:
     return checked.settings
 
 
-def check(path: Path, *, strict_files: bool = False) -> Checked:
-    """The same, without raising, and with the warnings."""
+def check(path: Path, *, strict_files: bool = False, now: float | None = None) -> Checked:
+    """The same, without raising, and with the warnings. With `now`, the dates of certificates are looked at too."""
     with _no_collections():
-        return _check(path, strict_files=strict_files)
+        return _check(path, strict_files=strict_files, now=now)
 
 
 @contextlib.contextmanager
@@ -61,7 +61,7 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _check(path: Path, *, strict_files: bool) -> Checked:
+def _check(path: Path, *, strict_files: bool, now: float | None) -> Checked:
     digest = hashlib.sha256()
     document = _read(path, digest, path.name)
     if not document.text:
@@ -75,6 +75,8 @@ def _check(path: Path, *, strict_files: bool) -> Checked:
     placed = _resolve_routes(placed, strict=strict_files)
     if configuration is not None:
         configuration = _resolve(document, configuration, path.parent.resolve(), strict=strict_files)
+        if now is not None:
+            files.check_dates(document, configuration, now)
     problems = in_order(problem for one in (document, *documents) for problem in one.problems)
     if configuration is None or any(problem.severity == "error" for problem in problems):
         return Checked(None, problems)

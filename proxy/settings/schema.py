@@ -304,7 +304,8 @@ class Configuration(_Strict, frozen=True, kw_only=True):
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration and its routes, checked as a whole. Relative paths are already resolved against the
-    configuration file's folder. `revision` is a short hash of everything read."""
+    configuration file's folder. `revision` is a short hash of the names and bytes
+    of the YAML files, the same on every machine that has the same files."""
 
     configuration: Configuration
     routes: tuple[Route, ...]

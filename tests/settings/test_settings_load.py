@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from settings_world import CONFIGURATION, ROUTES, World
@@ -116,6 +117,28 @@ def test_real_certificates_are_looked_at(world: World) -> None:
     assert f"{world.folder}/ca.crt holds no certificates in PEM form" in reasons(world)
     (world.folder / "a.key").chmod(0o644)
     assert any("can be read or written by everybody" in reason for reason in reasons(world))
+
+
+def test_an_encrypted_key_is_refused_with_the_reason(world: World) -> None:
+    (world.folder / "a.crt").write_text("x")
+    (world.folder / "a.key").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    assert any("a.key is encrypted" in reason for reason in reasons(world))
+
+
+def test_certificates_that_end(world: World) -> None:
+    make_key(world.folder, "a", "grafana.apps.localhost")
+    certificate = x509.load_pem_x509_certificate((world.folder / "a.crt").read_bytes())
+    end = certificate.not_valid_after_utc
+
+    name = f"{world.folder}/a.crt"
+
+    def said(now: float) -> list[str]:
+        problems = check(world.configuration, now=now).problems
+        return [problem.message for problem in problems if problem.message.startswith(name)]
+
+    assert said(end.timestamp() + 1) == [f"{name} has expired on {end:%Y-%m-%d}"]
+    assert said(end.timestamp() - 3600) == [f"{name} expires on {end:%Y-%m-%d}"]
+    assert said(end.timestamp() - 15 * 86_400)[0].startswith(f"{name} is valid only from ")
 
 
 def reasons(world: World) -> list[str]:
