@@ -28,7 +28,6 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     jwks_uri: str
     userinfo_endpoint: str = ""
     end_session_endpoint: str = ""
-    algorithms: tuple[str, ...] = ()  # for ID tokens; empty: not announced
     token_auth_methods: tuple[str, ...] = ("client_secret_basic",)  # OpenID Connect Discovery §3: the default
     scopes: tuple[str, ...] = ()  # empty: not announced
     announces_iss: bool = False  # RFC 9207: `iss` is on every authorization response
@@ -56,7 +55,6 @@ def read_metadata(document: Mapping[str, Any], issuer: str) -> Metadata:
         jwks_uri=_endpoint(document, "jwks_uri", issuer, required=True),
         userinfo_endpoint=_endpoint(document, "userinfo_endpoint", issuer),
         end_session_endpoint=_endpoint(document, "end_session_endpoint", issuer),
-        algorithms=_texts(document, "id_token_signing_alg_values_supported"),
         token_auth_methods=_texts(document, "token_endpoint_auth_methods_supported") or ("client_secret_basic",),
         scopes=_texts(document, "scopes_supported"),
         announces_iss=document.get("authorization_response_iss_parameter_supported") is True,

@@ -17,7 +17,8 @@ _DEPTH = 32
 def parse_object(data: bytes) -> dict[str, Any]:
     """The JSON object in `data` (UTF-8). Raises `ValueError` for anything else, with a text free of the data."""
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_not_json)
+        text = data.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_not_json, parse_int=_integer)
     except RecursionError:
         raise ValueError("JSON is nested too deeply") from None
     except UnicodeDecodeError:
@@ -37,6 +38,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
+def _integer(digits: str) -> int:
+    value = int(digits) if len(digits) <= 20 else 2**64
+    if not -(2**63) <= value < 2**64:
+        raise ValueError("JSON has a number beyond 64 bits")
+    return value
+
+
 def _not_json(_constant: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
 
@@ -54,8 +62,6 @@ def _check(value: object, levels: int) -> None:
                 _check(item, levels - 1)
         case str() if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
             raise ValueError("JSON has half of a surrogate pair")
-        case int() if not -(2**63) <= value < 2**64:
-            raise ValueError("JSON has a number beyond 64 bits")
         case float() if not math.isfinite(value):
             raise ValueError("JSON has a number beyond 64 bits")
         case _:

@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
+from hypothesis import settings
 from lying_provider import CLIENT, NOW, SECRET, LyingProvider
 
 from proxy.authn.oidc import OidcProvider
 from proxy.settings import schema
+
+settings.register_profile("authn", deadline=None)  # a busy machine is no failure
+settings.load_profile("authn")
 
 
 class Clock:

@@ -36,6 +36,7 @@ class Script:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.was_asked = asyncio.Event()
         self.raises: Exception | None = None
         self.groups = frozenset({"staff"})
         self.may_answer = asyncio.Event()
@@ -43,6 +44,7 @@ class Script:
 
     async def refresh(self, tokens: Tokens, identity: Identity) -> LoginResult:
         self.asked.append(tokens.refresh_token)
+        self.was_asked.set()
         await self.may_answer.wait()
         if self.raises is not None:
             raise self.raises
@@ -123,8 +125,7 @@ async def test_two_workers_renew_once_and_both_know(script: Script, clock: Any) 
     clock.now += 301
     script.may_answer.clear()
     first, second = asyncio.create_task(one.use(live)), asyncio.create_task(two.use(other))
-    while not script.asked:
-        await asyncio.sleep(0)
+    await script.was_asked.wait()
     script.may_answer.set()
     await asyncio.gather(first, second)
     assert script.asked == ["rt-1"], "a token used twice looks like theft"
