@@ -115,6 +115,7 @@ def _said_no(visit: Visit, answer: Callback, state: State, retry: str, cookies: 
 def _is_stale(visit: Visit, state: State, result: LoginResult) -> bool:
     """Whether the login is older than was asked for, by our clock: policy would ask for another one at once."""
     since = result.identity.auth_time
+    # A minute of grace: clocks differ, and an age of seconds would send people round in circles.
     if state.max_age is not None:
         return since is None or visit.now - since > max(state.max_age, 60)
     return state.prompt == "login" and since is not None and since < state.started - 60

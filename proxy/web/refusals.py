@@ -153,7 +153,7 @@ def _values(refusal: Refusal, status: int) -> dict[str, object]:
         "failed": refusal.failed[:_MAX_FAILED] if shows_rule or refusal.failed else (),
         "rule": refusal.rule if shows_rule else "",
         "intro": "You were stopped by rule" if reason is Reason.DENIED_BY_RULE else "The nearest rule is",
-        "outro": "." if reason is Reason.DENIED_BY_RULE else ", and this part of it does not hold:",
+        "outro": ", because of this:" if reason is Reason.DENIED_BY_RULE else ", and this part of it does not hold:",
         "sole": "You were stopped by rule" if reason is Reason.DENIED_BY_RULE else "The rule that decided is",
         "identity": refusal.identity,
         "initial": initial(refusal.identity),
