@@ -120,10 +120,9 @@ class _Surroundings:
     def reachable(self, one: Placed) -> None:
         """Warn of a route that refuses everybody."""
         route = one.route
-        if route.redirect is not None:
-            return
         if not route.public and not route.allow:
-            one.warn(("name",), f'nobody can use route "{route.name}": it has no allow rule', "add allow: […]")
+            hint = "add allow: […], or public: true for everybody"
+            one.warn(("name",), f'nobody can use route "{route.name}": it has no allow rule', hint)
             return
         why = [self.unusable(rule) for rule in route.allow]
         if not route.public and all(why):

@@ -103,6 +103,11 @@ def _redirect(redirect: Redirect, source: str) -> Findings:
     if "{" in bare or "}" in bare:
         yield Finding(at, f'"{redirect.url}": the only placeholder is {{path}}', "it stands for the path and query")
         return
+    if redirect.url.startswith("/{path}"):
+        yield Finding(
+            at, f'"{redirect.url}" would lead to any host: {{path}} has a slash of its own', "write /new{path}"
+        )
+        return
     if redirect.url.startswith("/") and not redirect.url.startswith(("//", "/\\")):
         return
     try:
