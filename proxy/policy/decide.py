@@ -22,7 +22,7 @@ import msgspec
 from proxy.model.facts import Facts
 from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
-from proxy.model.verdict import Failed, Outcome, Verdict
+from proxy.model.verdict import Outcome, Verdict
 from proxy.policy.asker import Asker, Kind, asker_of
 from proxy.policy.compile import Policy
 from proxy.policy.explain import failed, matched, nearest
@@ -101,5 +101,9 @@ def _default(policy: Policy, facts: Facts, asker: Asker, reason: Reason = Reason
     if problem is not None and (policy.needs_service or reason is Reason.CERTIFICATE_REQUIRED):
         reason = Reason(problem)
     rule = nearest(policy, facts, asker, service=reason is not Reason.NO_RULE_ALLOWS)
-    missing: tuple[Failed, ...] = () if rule is None else failed(rule, facts, asker)
-    return Verdict(Outcome.DENY, reason, "" if rule is None else rule.name, missing)
+    if rule is not None:
+        return Verdict(Outcome.DENY, reason, rule.name, failed(rule, facts, asker))
+    in_the_way = policy.for_facts(facts).denying(facts)  # what could hold does, so only deny rules are in the way
+    if in_the_way:
+        return Verdict(Outcome.DENY, reason, in_the_way[0].name, matched(in_the_way[0], facts, asker))
+    return Verdict(Outcome.DENY, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from operator import itemgetter
 
 from proxy.model.facts import Facts
 from proxy.model.verdict import Failed
@@ -20,15 +21,16 @@ def nearest(policy: Policy, facts: Facts, asker: Asker, *, service: bool = False
     """The allow rule with the fewest conditions that do not hold; the earliest of several.
 
     Sought first among the rules for this asker that cover this method and path, then among those that cover them for
-    other people (or services), then among the rules for this asker, then among all. None when there is no rule.
+    other people (or services), then among the rules for this asker, then among all. None when none is missing anything.
     """
     here = policy.for_facts(facts)
     others = policy.some_service if service or asker.kind is Kind.SERVICE else policy.some_person
-    covering = (filter(lambda rule: _covers(rule, facts, asker), some.nearby(facts)) for some in (here, others))
+    close = (islice(some.nearby(facts), 8 * _CONSIDERED) for some in (here, others))
+    covering = (filter(lambda rule: _covers(rule, facts, asker), rules) for rules in close)
     for rules in (*covering, here.rules(), policy.allow):
-        considered = list(islice(rules, _CONSIDERED))
-        if considered:
-            return min(considered, key=lambda rule: _missing(rule, facts, asker))
+        missing = [(_missing(rule, facts, asker), rule) for rule in islice(rules, _CONSIDERED)]
+        if any(number for number, _ in missing):
+            return min((pair for pair in missing if pair[0]), key=itemgetter(0))[1]
     return None
 
 

@@ -85,11 +85,11 @@ class Specialised:
         lines = table.denying(facts.path) if table.denying else table.deny
         return [rule for _, rule, tests in lines if not any(escapes(facts) for escapes in tests)]
 
-    def nearby(self, facts: Facts) -> Sequence[Rule]:
+    def nearby(self, facts: Facts) -> Iterable[Rule]:
         """The allow rules that fit this asker and method, and this path as far as the tables tell, in order."""
         table = self._tables.get(facts.method) or self._table(facts.method)
         lines = table.allowing(facts.path) if table.allowing else table.allow
-        return [rule for _, rule, _ in lines]
+        return (line.rule for line in lines)
 
     def rules(self) -> Iterable[Rule]:
         """The allow rules that fit this asker, in order."""

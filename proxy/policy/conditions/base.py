@@ -145,3 +145,8 @@ def either(items: Sequence[str], limit: int = 5) -> str:
     """`a`, `a or b`, `a, b or c`; at most `limit` of them by name."""
     shown = [*items[:limit], f"{len(items) - limit} more"] if len(items) > limit else list(items)
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
+
+
+def told(asker: Asker, items: Sequence[str], kind: str) -> str:
+    """What a rule lists, for a sentence; to nobody in particular only what kind of thing it lists."""
+    return either(items) if asker.identity is not None else f"the {kind} this rule names"

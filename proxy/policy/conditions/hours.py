@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from proxy.model.facts import Facts
 from proxy.policy.asker import Asker
-from proxy.policy.conditions.base import RequestCondition, either
+from proxy.policy.conditions.base import RequestCondition, told
 from proxy.policy.logic import TRUE, UNKNOWN, Value, truth
 from proxy.policy.rule import WindowSpec
 
@@ -48,7 +48,7 @@ class Hours(RequestCondition):
         if value == UNKNOWN:
             return "The time is not known."
         where = "within" if value == TRUE else "outside"
-        return f"It is {where} {either([window.text for window in self._windows])}."
+        return f"It is {where} {told(asker, [window.text for window in self._windows], 'hours')}."
 
 
 class _Window:

@@ -6,7 +6,7 @@ import re
 
 from proxy.model.facts import Facts
 from proxy.policy.asker import Asker
-from proxy.policy.conditions.base import RequestCondition, either, texts
+from proxy.policy.conditions.base import RequestCondition, texts, told
 from proxy.policy.logic import TRUE, Value, truth
 
 _TOKEN = re.compile(r"[A-Z0-9!#$%&'*+.^_`|~-]+").fullmatch  # RFC 9110 section 5.6.2, without lower case
@@ -31,4 +31,4 @@ class Methods(RequestCondition):
     def explain(self, facts: Facts, asker: Asker, value: Value) -> str:
         """A sentence for the one who asks."""
         no = "" if value == TRUE else "not "
-        return f"The method {facts.method} is {no}{either(self._listed)}."
+        return f"The method {facts.method} is {no}among {told(asker, self._listed, 'methods')}."

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from proxy.model.facts import Facts
 from proxy.policy.asker import Asker
-from proxy.policy.conditions.base import RequestCondition, either, texts
+from proxy.policy.conditions.base import RequestCondition, texts, told
 from proxy.policy.logic import FALSE, TRUE, UNKNOWN, Value
 from proxy.policy.memo import Memo
 
@@ -56,7 +56,7 @@ class Networks(RequestCondition):
         if value == UNKNOWN:
             return "Your network address is not known."
         no = "" if value == TRUE else "not "
-        return f"Your network address {facts.address} is {no}in {either(self._listed)}."
+        return f"Your network address {facts.address} is {no}in {told(asker, self._listed, 'networks')}."
 
 
 def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

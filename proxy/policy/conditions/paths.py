@@ -8,7 +8,7 @@ from functools import cached_property
 from proxy.model.facts import Facts
 from proxy.policy import glob
 from proxy.policy.asker import Asker
-from proxy.policy.conditions.base import RequestCondition, either, texts
+from proxy.policy.conditions.base import RequestCondition, texts, told
 from proxy.policy.logic import TRUE, Value, truth
 
 
@@ -53,4 +53,4 @@ class Paths(RequestCondition):
     def explain(self, facts: Facts, asker: Asker, value: Value) -> str:
         """A sentence for the one who asks."""
         no = "" if value == TRUE else "not "
-        return f"The path {facts.path} is {no}covered by {either(self.patterns)}."
+        return f"The path {facts.path} is {no}covered by {told(asker, self.patterns, 'paths')}."
