@@ -98,8 +98,9 @@ def _to_login_host(visit: Visit, wish: Wish) -> web.Response:
 
 
 def _is_enough(visit: Visit, wish: Wish, session: SessionRecord) -> bool:
-    """Whether the session that is there is what the link asks for."""
-    if wish.prompt or (wish.provider and wish.provider != session.provider):
+    """Whether the session that is there is what the link asks for. `provider` only says where to log in if one must:
+    routes that name different providers would otherwise end each other's sessions."""
+    if wish.prompt:
         return False
     if wish.max_age is None:
         return True

@@ -182,6 +182,18 @@ async def test_a_mail_domain_or_the_route_names_the_provider() -> None:
         assert "No identity provider is set up for elsewhere.example" in nobody.text
 
 
+async def test_a_route_that_names_a_provider_takes_the_session_of_another_to_policy() -> None:
+    async with staged("corp", "partner") as stage:
+        browser = Browser(stage)
+        await browser.open(login_url("/", provider="corp"))
+        before = await stage.session_of(browser, WIKI)
+
+        end = await browser.open(login_url("/dash", GRAFANA, provider="partner"))
+
+        assert end.url == f"{GRAFANA}/dash"
+        assert await stage.session_of(browser, GRAFANA) is before
+
+
 async def test_without_a_provider_there_is_a_page_that_says_so() -> None:
     async with staged() as stage:
         login = schema.Login(url=LOGIN)
