@@ -90,7 +90,8 @@ class Bus:
                 for nudge in owed:
                     self._nudges.acknowledge(nudge)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._interval)
+                async with asyncio.timeout(self._interval):  # wait_for may swallow a cancellation before Python 3.12
+                    await self._wake.wait()
             self._wake.clear()
 
     async def _round(self, handle: Handler, confirmed: Callable[[float], None]) -> bool:

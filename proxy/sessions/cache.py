@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from weakref import WeakValueDictionary
 
@@ -28,15 +28,15 @@ class Cache:
     """
 
     def __init__(self) -> None:
-        self.handles: dict[bytes, tuple[LiveSession, str]] = {}
+        self.handles: OrderedDict[bytes, tuple[LiveSession, str]] = OrderedDict()
         self.by_sid: WeakValueDictionary[str, LiveSession] = WeakValueDictionary()
-        self._gone: dict[bytes, tuple[Gone, float]] = {}
+        self._gone: OrderedDict[bytes, tuple[Gone, float]] = OrderedDict()
 
     def remember(self, handle: bytes, live: LiveSession, host: str) -> None:
         """From now on this handle leads to this session on this host."""
         if len(self.handles) >= MOST_HANDLES and handle not in self.handles:
-            oldest = next(iter(self.handles))
-            self.handles.pop(oldest)[0].handles.discard(oldest)
+            oldest, (old, _) = self.handles.popitem(last=False)
+            old.handles.discard(oldest)
         self.handles[handle] = (live, host)
         live.handles.add(handle)
 
@@ -58,7 +58,7 @@ class Cache:
         """These handles lead nowhere; remembered for a moment."""
         for handle in handles:
             if len(self._gone) >= MOST_GONE:
-                del self._gone[next(iter(self._gone))]
+                self._gone.popitem(last=False)
             self._gone[handle] = (gone, now + GONE_FOR)
 
     def buried(self, handle: bytes, now: float) -> Gone | None:
@@ -106,24 +106,27 @@ class Cutter:
     """Cuts streams a few in each turn of the loop, so that ten thousand of them do not make everybody else wait."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[Stream, Reason]] = deque()
-        self._running = False
+        self._order: deque[Stream] = deque()
+        self._waiting: dict[Stream, Reason] = {}
 
     def cut(self, streams: Iterable[Stream], reason: Reason) -> None:
-        """End these: the first at once, the others in the next turns of the loop."""
-        self._waiting.extend((stream, reason) for stream in streams)
-        if self._waiting and not self._running:
-            self._running = True
+        """End these, each once: the first at once, the others in the next turns of the loop."""
+        idle = not self._waiting
+        for stream in streams:
+            if stream not in self._waiting:
+                self._waiting[stream] = reason
+                self._order.append(stream)
+        if idle and self._waiting:
             self._some()
 
     def _some(self) -> None:
-        for _ in range(min(_SLICE, len(self._waiting))):
-            stream, reason = self._waiting.popleft()
+        for _ in range(min(_SLICE, len(self._order))):
+            stream = self._order.popleft()
             try:
-                stream.cut(reason)
+                stream.cut(self._waiting[stream])
             except Exception:
                 log.exception("a stream of an ended session could not be cut")
+            finally:
+                del self._waiting[stream]
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._some)
-        else:
-            self._running = False

@@ -95,8 +95,7 @@ class Nudges:
             return Delivery(0, 0)
         token = secrets.token_hex(8).encode()
         untold = {name for name in os.listdir(self._descriptor) if self._is_other_worker(name)}  # noqa: PTH208  by descriptor
-        waiting: set[str] = set()
-        self._asked[token] = waiting
+        waiting = self._asked[token] = set()
         told = 0
         try:
             async with asyncio.timeout(wait):
@@ -105,15 +104,18 @@ class Nudges:
                     untold, reached = self._tell(untold, token)
                     waiting |= reached
                     told += len(reached)
-                    # Somebody whose queue is full is tried again in a moment.
-                    with contextlib.suppress(TimeoutError):
-                        if untold or waiting:
-                            await asyncio.wait_for(self._answered.wait(), 0.005 if untold else wait)
+                    await self._answer(0.005 if untold else wait)
         except TimeoutError:
             pass
         finally:
             del self._asked[token]
         return Delivery(told + len(untold), told - len(waiting))
+
+    async def _answer(self, patience: float) -> None:
+        """Wait for any acknowledgement; whoever's queue was full is tried again in a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._answered.wait()
 
     def acknowledge(self, nudge: Nudge) -> None:
         """Say that we have acted on everything there was when the nudge came."""

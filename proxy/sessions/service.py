@@ -75,7 +75,7 @@ class Sessions:
         self._settings = settings
         self._idle = float(settings.idle)
         self._upkeep.idle = self._idle
-        for live in list(self._cache.by_sid.values()):
+        for live in self.lives():
             live.apply(live.record, settings.lifetime)
         self._upkeep.reschedule()
 
@@ -135,6 +135,10 @@ class Sessions:
         live.last_seen = now
         if not live.touching:
             self._upkeep.seen(live)
+
+    def lives(self) -> list[LiveSession]:
+        """Every session this worker has in memory."""
+        return list(self._cache.by_sid.values())
 
     async def _read(self, handle: bytes) -> tuple[LiveSession, str] | Gone:
         for _ in range(_ATTEMPTS):

@@ -91,8 +91,8 @@ class Upkeep:
 
     async def close(self) -> None:
         """Write what is unwritten."""
-        for task in list(self._tasks.values()):
-            await asyncio.wait([task])
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
         self._seen += [live for _, live in self._again if live.last_seen > live.written]
         self._again.clear()
         await self._write_seen()
@@ -184,9 +184,9 @@ class Upkeep:
         self._last = (now, monotonic)
 
     def _start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        if name not in self._tasks:
-            task = self._tasks[name] = asyncio.create_task(self._guarded(name, work), name=f"session-{name}")
-            task.add_done_callback(lambda _: self._tasks.pop(name, None))
+        running = self._tasks.get(name)
+        if running is None or running.done():
+            self._tasks[name] = asyncio.create_task(self._guarded(name, work), name=f"session-{name}")
 
     async def _guarded(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
