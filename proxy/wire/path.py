@@ -104,6 +104,16 @@ def absolute(target: bytes) -> AbsoluteTarget | None:
     return AbsoluteTarget(scheme.lower(), authority, rest if rest.startswith(b"/") else b"/" + rest)
 
 
+def below(raw_path: bytes, prefix: str) -> bytes:
+    """What is left of a canonical raw path when `prefix` is taken off, again beginning with a slash.
+
+    The path's decoded form must lie under the decoded `prefix` (no slash at its end), which routing has seen to. Cuts by
+    counting segments: one decoded prefix has several raw forms (`/a+b`, `/a%2Bb`), but all have as many slashes.
+    """
+    parts = raw_path.split(b"/", prefix.count("/") + 1)
+    return b"/" + parts[-1] if len(parts) > prefix.count("/") + 1 else b"/"
+
+
 def _canonical_slowly(target: bytes) -> Target:
     split = _SPLIT(target)
     if split is None:

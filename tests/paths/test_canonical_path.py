@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wire.path import PathRefused, absolute, canonical
+from proxy.wire.path import PathRefused, absolute, below, canonical
 
 HERE = Path(__file__).parent
 CASES = [
@@ -61,6 +61,37 @@ def test_a_refusal_never_repeats_what_the_client_sent() -> None:
     with pytest.raises(PathRefused) as refusal:
         canonical(b"/SECRET-TOKEN/../x")
     assert "SECRET-TOKEN" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("sent", "prefix", "left"),
+    [
+        (b"/app/x/y", "/app", b"/x/y"),
+        (b"/app/", "/app", b"/"),
+        (b"/app", "/app", b"/"),
+        (b"/app/x/", "/app", b"/x/"),
+        (b"/a%2bb/x", "/a+b", b"/x"),
+        (b"/a+b/x", "/a+b", b"/x"),
+        (b"/caf%c3%a9/menu/x%20y", "/café/menu", b"/x%20y"),
+        (b"/x", "", b"/x"),
+        (b"/", "", b"/"),
+    ],
+)
+def test_a_prefix_is_taken_off_however_it_was_sent(sent: bytes, prefix: str, left: bytes) -> None:
+    target = canonical(sent)
+    assert target.path == prefix or target.path.startswith(prefix + "/")
+    assert below(target.raw_path, prefix) == left
+
+
+@given(TARGETS, st.integers(0, 4))
+def test_what_is_left_below_a_prefix_is_canonical_again(sent: bytes, depth: int) -> None:
+    try:
+        target = canonical(sent)
+    except PathRefused:
+        return
+    prefix = "/".join(target.path.split("/")[: depth + 1]).removesuffix("/")
+    left = canonical(below(target.raw_path, prefix))
+    assert left.path == (target.path.removeprefix(prefix) or "/")
 
 
 @given(TARGETS)
