@@ -107,8 +107,8 @@ def absolute(target: bytes) -> AbsoluteTarget | None:
 def below(raw_path: bytes, prefix: str) -> bytes:
     """What is left of a canonical raw path when `prefix` is taken off, again beginning with a slash.
 
-    The path's decoded form must lie under the decoded `prefix` (no slash at its end), which routing has seen to. Cuts by
-    counting segments: one decoded prefix has several raw forms (`/a+b`, `/a%2Bb`), but all have as many slashes.
+    The path's decoded form must lie under the decoded `prefix` (no slash at its end), which routing has seen to. Cuts
+    by counting segments: one decoded prefix has several raw forms (`/a+b`, `/a%2Bb`), but all have as many slashes.
     """
     parts = raw_path.split(b"/", prefix.count("/") + 1)
     return b"/" + parts[-1] if len(parts) > prefix.count("/") + 1 else b"/"

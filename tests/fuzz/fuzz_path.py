@@ -23,8 +23,8 @@ from proxy.wire.path import PathRefused, absolute, canonical
 
 WRITTEN = r"""
 / // /./ /../ . .. a admin Z ~ - %2e %2E%2e %2f %5C \ ; %3b ;x=1 %25 %252e %252f %25%32%65 % %4 %zz %u002e %00 %0a %7f
-%c0%ae %c0%af %e0%80%ae %c3%a9 %C3%A9 %ef%bc%8e %ef%bc%8f %e2%80%a5 %ed%a0%80 %f0%9f%98%80 %e9 %c2%85 %3f %23 ? # @ : [ |
-" < + %2b * http:// app.example u:p@
+%c0%ae %c0%af %e0%80%ae %c3%a9 %C3%A9 %ef%bc%8e %ef%bc%8f %e2%80%a5 %ed%a0%80 %f0%9f%98%80 %e9 %c2%85 %3f %23 ? # @ : [
+| " < + %2b * http:// app.example u:p@
 """
 PIECES = [*WRITTEN.encode("ascii").split(), b" ", b"\t", b"\r\n", b"\x00", b"\xe9", b"\xff"]
 OF_HOSTS = "app example . - _ : 443 0 65536 [ ] ::1 1 127 0x7f @ , %2e xn--a XN / *"
