@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from proxy.sessions.folder import make_private
+
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"(?:worker|visitor)-[0-9]{1,10}-[0-9a-f]{16}\.sock")
@@ -64,7 +66,7 @@ class Nudges:
     def open(self) -> None:
         """Bind our socket and listen on the running loop. Nothing happens when the folder is missing and not made."""
         if self._create:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._folder)
         elif not self._folder.exists():
             return
         self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -104,7 +106,8 @@ class Nudges:
                     untold, reached = self._tell(untold, token)
                     waiting |= reached
                     told += len(reached)
-                    await self._answer(0.005 if untold else wait)
+                    if untold or waiting:
+                        await self._answer(0.005 if untold else wait)
         except TimeoutError:
             pass
         finally:

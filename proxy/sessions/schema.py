@@ -7,6 +7,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+from proxy.sessions.folder import make_private
+
 VERSION = 1
 
 _TABLES = """
@@ -62,7 +64,7 @@ def connect(path: Path, *, create: bool, deadline: float) -> sqlite3.Connection:
     Raises sqlite3.Error, OSError and SchemaProblem.
     """
     if create:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)

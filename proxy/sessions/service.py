@@ -28,6 +28,7 @@ from proxy.settings import schema
 
 TRUSTED_FOR = 5.0  # seconds without news from the bus after which memory is not believed without asking the store
 _ATTEMPTS = 8
+_SLICE = 500
 
 
 class Sessions:
@@ -278,8 +279,10 @@ class Sessions:
     async def end_many(self, sids: Iterable[str], reason: Reason = Reason.SESSION_REVOKED) -> int:
         """The same for several; all or none. Returns how many were alive."""
         ended = await self.store.revoke_many(sids, reason, self._clock())
-        for sid in ended:
+        for number, sid in enumerate(ended, 1):
             self._over(sid, reason)
+            if not number % _SLICE:
+                await asyncio.sleep(0)  # the others have their turn
         if ended:
             await self._bus.announce()
         return len(ended)
