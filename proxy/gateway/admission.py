@@ -76,7 +76,7 @@ def is_preflight(head: RequestHead) -> bool:
     """Whether this is a CORS preflight (Fetch standard): OPTIONS, an Origin, a requested method, and no body."""
     return (
         head.method == "OPTIONS"
-        and head.length == 0
+        and head.fields.length == 0
         and head.field(b"origin") is not None
         and head.field(b"access-control-request-method") is not None
     )

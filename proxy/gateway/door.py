@@ -114,7 +114,7 @@ class HttpDoor:
         if notes is None:
             notes = connection.scratch = self._notes(connection)
         if self.trusted:
-            address = client_address(connection.address, head.forwarded_for, self.trusted)
+            address = client_address(connection.address, head.fields.forwarded_for, self.trusted)
             if address != notes.address:
                 chain, sni = notes.chain, notes.sni
                 notes = connection.scratch = Notes(address, sni, chain)

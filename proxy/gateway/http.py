@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from proxy.gateway import admission
 from proxy.gateway.answers import write_redirect, write_refusal
+from proxy.gateway.known import Known
 from proxy.gateway.record import record_exchange
 from proxy.gateway.relay import Relay
 from proxy.gateway.upgrade import upgrade_refused
@@ -29,7 +30,6 @@ from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome, Verdict
 from proxy.net.ticker import NEVER
-from proxy.sessions import cookie
 from proxy.sessions.live import GONE, Gone, LiveSession
 from proxy.sessions.session import gone_reason
 from proxy.sessions.store import StoreUnavailable
@@ -59,6 +59,7 @@ class HttpExchange(Relay):
         "host",
         "house",
         "identity",
+        "known",
         "listener",
         "note",
         "notes",
@@ -83,6 +84,7 @@ class HttpExchange(Relay):
         self.now = house.clock()
         self.reference = house.reference()
         self.host = ""
+        self.known: Known = None  # type: ignore[assignment]  # as target
         self.target: Target = None  # type: ignore[assignment]  # set by _route; read before only by the record
         self.route_plan: RoutePlan | None = None
         self.identity: Identity | None = None
@@ -97,10 +99,10 @@ class HttpExchange(Relay):
         self.pool = None
         self.tried = ()
         self.early: list[bytes] = []
-        self.keep = head.keep_alive and not house.draining
+        self.keep = not head.old and not head.fields.close and not house.draining
         self.over = False
         self.responded = False
-        self.request_done = head.length == 0
+        self.request_done = head.fields.length == 0
         self.tunnel = False
         self.upgrading = False
         self.chunking = False
@@ -127,8 +129,13 @@ class HttpExchange(Relay):
     def _route(self) -> None:
         head = self.head
         try:
-            host = self.host = self.snapshot.host(head.host or b"")
-            self.target = self._canonical_target()
+            known = head.fields.memo
+            if known is None or known.snapshot is not self.snapshot:
+                known = head.fields.memo = Known(self.snapshot, head.fields)
+            self.known = known
+            host = self.host = known.host
+            target = head.target
+            self.target = canonical(target) if target[:1] == b"/" else self._absolute_target(target)
         except (HostRefused, PathRefused) as refused:
             self.fail(Reason.BAD_REQUEST, refused.why)
             return
@@ -149,30 +156,23 @@ class HttpExchange(Relay):
             self.total_deadline = self.connection.ticker.now + plan.total
         self._identify()
 
-    def _canonical_target(self) -> Target:
-        target = self.head.target
-        if target[:1] != b"/":
-            full = absolute(target)
-            if full is not None:
-                # RFC 9112 §3.2.2: absolute-form overrides Host; we refuse to have two opinions.
-                if full.authority.lower() != (self.head.host or b"").lower():
-                    raise PathRefused("The absolute target names another host than the Host header.")
-                target = full.origin
-        return canonical(target)
+    def _absolute_target(self, target: bytes) -> Target:
+        full = absolute(target)
+        if full is None:
+            return canonical(target)
+        if full.authority.lower() != self.head.fields.host.lower():
+            # RFC 9112 §3.2.2: absolute-form overrides Host; we refuse to have two opinions.
+            raise PathRefused("The absolute target names another host than the Host header.")
+        return canonical(full.origin)
 
     def _identify(self) -> None:
-        head, notes = self.head, self.notes
+        notes = self.notes
         if notes.chain:
             verifier = self.snapshot.verifiers.get(self.listener)
             self.certificate = admission.certificate_of(notes, verifier, self.now)
             if self.certificate is not None:
                 self.identity = admission.service_of(notes, self.certificate)
-        if not head.cookies:
-            self._decide(None)
-            return
-        handle, rest = cookie.take(*head.cookies)
-        if rest and not self.plan.control:
-            head.lines.append(b"Cookie: " + rest)
+        handle = self.known.handle
         if handle is None:
             self._decide(None)
             return
@@ -271,13 +271,13 @@ class HttpExchange(Relay):
             return
         plan, head = self.plan, self.head
         limit = plan.body_limit
-        if limit is not None and head.length > limit:
+        if limit is not None and head.fields.length > limit:
             self.fail(Reason.BODY_TOO_LARGE)
             return
         if plan.route.redirect is not None:
             self._redirect(plan.route.redirect.url, plan.route.redirect.status)
             return
-        if head.upgrade:
+        if head.fields.upgrade:
             refused = upgrade_refused(self)
             if refused is not None:
                 self.fail(*refused)
@@ -291,7 +291,7 @@ class HttpExchange(Relay):
     def _challenge(self) -> None:
         head = self.head
         want = self._wants()
-        if want == "redirect" and not head.upgrade:
+        if want == "redirect" and not head.fields.upgrade:
             location = challenge_location(
                 self.host, self.target.forward.decode("ascii"), self._max_age(), self.plan.route.provider
             )
@@ -370,7 +370,7 @@ class HttpExchange(Relay):
 
     def _keep(self) -> bool:
         """Whether the connection survives an answer of ours: not with an unread body, nor after a failed upgrade."""
-        self.keep = self.keep and not self.connection.body_incomplete() and not self.head.upgrade
+        self.keep = self.keep and not self.connection.body_incomplete() and not self.head.fields.upgrade
         return self.keep
 
     def _answered(self, status: int, size: int) -> None:

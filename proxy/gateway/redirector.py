@@ -43,7 +43,7 @@ class RedirectDoor:
 
     def location(self, head: RequestHead) -> str | None:
         """Where a request belongs; None for a host we do not serve. Raises HostRefused, PathRefused."""
-        host = parse_host(head.host or b"").host
+        host = parse_host(head.fields.host).host
         snapshot = self.house.snapshot
         plan = snapshot.any_plan(host)
         if plan is None:

@@ -127,11 +127,11 @@ class Relay:
         connection.start(self, self.head.method, head, sending=sending, upgrading=self.upgrading)
         if self.early:
             for data in self.early:
-                connection.write(encode_chunk(data) if self.head.length == CHUNKED else data)
-            if self.request_done and self.head.length == CHUNKED:
+                connection.write(encode_chunk(data) if self.head.fields.length == CHUNKED else data)
+            if self.request_done and self.head.fields.length == CHUNKED:
                 connection.write(LAST_CHUNK)
             self.early.clear()
-        elif sending and self.head.continues and not self.bytes_in:
+        elif sending and self.head.fields.continues and not self.bytes_in:
             self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if sending:
             self.connection.want_body()
@@ -151,7 +151,7 @@ class Relay:
         if limit is not None and self.bytes_in > limit:
             self._too_large()
         elif upstream is not None:
-            upstream.write(encode_chunk(data) if self.head.length == CHUNKED else data)
+            upstream.write(encode_chunk(data) if self.head.fields.length == CHUNKED else data)
         elif not self.over:
             self.early.append(data)
             self.connection.hold_body()
@@ -176,7 +176,7 @@ class Relay:
             return
         self.request_done = True
         if upstream is not None:
-            if self.head.length == CHUNKED:
+            if self.head.fields.length == CHUNKED:
                 upstream.write(LAST_CHUNK)
             upstream.sent()
             if not self.responded:
@@ -218,7 +218,14 @@ class Relay:
                 self.keep = False  # an early answer: the rest of the body will not be read as a request
         if self.upgrading:
             self.keep = False  # bytes sent ahead belong to a protocol that did not begin
-        out = self._response_head(head)
+        plan = self.plan
+        memo = head.memo
+        if memo is not None and memo[0] is plan and memo[1] is self.keep and not self.head.old:
+            out, self.chunking = memo[2], memo[3]
+        else:
+            out = self._response_head(head)
+            if not self.head.old:
+                head.memo = (plan, self.keep, out, self.chunking)
         if data:
             self.bytes_out += len(data)
             if self.chunking:
@@ -308,7 +315,7 @@ class Relay:
         self._alive()
 
     def _switch_is_right(self, head: ResponseHead) -> bool:
-        wanted = self.head.upgrade.lower()
+        wanted = self.head.fields.upgrade.lower()
         if head.upgrade.lower() != wanted or head.connection is None or b"upgrade" not in head.connection:
             return False
         if wanted != b"websocket":
@@ -352,7 +359,7 @@ class Relay:
 
     def _may_repeat(self) -> bool:
         """Whether sending the request a second time does no harm, on a fresh connection after a stale one."""
-        return self.head.method in _IDEMPOTENT and self.head.length == 0 and not self.upgrading
+        return self.head.method in _IDEMPOTENT and self.head.fields.length == 0 and not self.upgrading
 
     def _count_failure(self, kind: str) -> None:
         """For the metrics."""

@@ -33,29 +33,52 @@ def identity_block(signer: Signer, identity: Identity, audience: str, now: float
 
 
 def request_head(exchange: HttpExchange, authority: bytes) -> bytes:
-    """The whole head for the app, empty line included. `authority` is the chosen upstream's own name."""
-    head: RequestHead = exchange.head
+    """The whole head for the app, empty line included. `authority` is the chosen upstream's own name.
+
+    Everything between the target and the request's own reference is the same for requests that repeat their fields,
+    as long as route, client address and assertion are.
+    """
     plan: RoutePlan = exchange.plan
     target: Target = exchange.target
-    lines = head.lines
+    known = exchange.known
+    identity = _identity(exchange)
+    forwarded = exchange.notes.forwarded_line
+    method = exchange.head.method
+    stamp = known.stamp
+    if (
+        stamp is None
+        or stamp[0] is not plan
+        or stamp[1] is not identity
+        or stamp[2] is not forwarded
+        or stamp[3] is not authority
+        or stamp[4] != method
+        or exchange.upgrading
+    ):
+        middle = _middle(exchange, plan, identity, authority)
+        if not exchange.upgrading:
+            known.stamp = (plan, identity, forwarded, authority, method, middle)
+    else:
+        middle = stamp[5]
+    path = plan.forwarded_path(target.raw_path) if plan.raw_prefix else target.raw_path
+    if target.query:
+        path = path + b"?" + target.query
+    return b"%b %b%b%b\r\n\r\n" % (method.encode(), path, middle, exchange.reference.encode())
+
+
+def _middle(exchange: HttpExchange, plan: RoutePlan, identity: bytes, authority: bytes) -> bytes:
+    lines = exchange.known.lines if not plan.control else exchange.head.fields.lines
     if plan.remove_from_request or plan.set_on_request:
         lines = edited(lines, plan.set_on_request, plan.remove_from_request)
-    path = plan.forwarded_path(target.raw_path) if plan.raw_prefix else target.raw_path
-    query = target.query
-    first = b"%b %b HTTP/1.1\r\n" % (head.method.encode(), path + b"?" + query if query else path)
     return b"".join(
         (
-            first,
+            b" HTTP/1.1\r\n",
             b"\r\n".join(lines),
             b"\r\n" if lines else b"",
-            plan.host_lines(head.host or b"", authority),
+            plan.host_lines(exchange.head.fields.host, authority),
             exchange.notes.forwarded_line,
+            identity,
+            _body_lines(exchange.head, exchange.upgrading),
             b"X-Request-Id: ",
-            exchange.reference.encode(),
-            b"\r\n",
-            _identity(exchange),
-            _body_lines(head, exchange.upgrading),
-            b"\r\n",
         )
     )
 
@@ -80,16 +103,16 @@ def _for_our_pages(exchange: HttpExchange) -> bytes:
     if exchange.session is not None:
         lines.append((endpoints.SESSION_HEADER, exchange.session.sid))
     block = "".join(f"{name}: {value}\r\n" for name, value in lines).encode("ascii")
-    if exchange.head.cookies:
-        block += b"Cookie: " + b"; ".join(exchange.head.cookies) + b"\r\n"
+    if exchange.head.fields.cookies:
+        block += b"Cookie: " + b"; ".join(exchange.head.fields.cookies) + b"\r\n"
     return block
 
 
 def _body_lines(head: RequestHead, upgrading: bool) -> bytes:
     if upgrading:
-        return b"Connection: Upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
-    if head.length == CHUNKED:
+        return b"Connection: Upgrade\r\nUpgrade: " + head.fields.upgrade + b"\r\n"
+    if head.fields.length == CHUNKED:
         return b"Transfer-Encoding: chunked\r\n"
-    if head.length or head.method not in _NO_BODY:
-        return b"Content-Length: %d\r\n" % head.length
+    if head.fields.length or head.method not in _NO_BODY:
+        return b"Content-Length: %d\r\n" % head.fields.length
     return b""

@@ -18,18 +18,18 @@ def upgrade_refused(exchange: HttpExchange) -> tuple[Reason, str] | None:
     that Connection does not list. `h2c` is never passed on: it would open a way past every later decision.
     """
     head, plan = exchange.head, exchange.plan
-    protocol = head.upgrade.lower()
-    asked = head.connection is not None and b"upgrade" in head.connection and not head.old
+    fields = head.fields
+    protocol = fields.upgrade.lower()
+    asked = fields.connection is not None and b"upgrade" in fields.connection and not head.old
     if not asked or protocol == b"h2c" or protocol.decode("latin-1") not in plan.route.upgrades:
-        head.upgrade = b""
         return None
     if protocol == b"websocket":
         mistake = opening_mistake(
-            head.method, head.field(b"sec-websocket-key"), head.field(b"sec-websocket-version"), head.length
+            head.method, head.field(b"sec-websocket-key"), head.field(b"sec-websocket-version"), fields.length
         )
         if mistake:
             return Reason.BAD_REQUEST, mistake
-    elif head.length:
+    elif fields.length:
         return Reason.BAD_REQUEST, "an upgrade with a body"
     if not _origin_allowed(exchange):
         return Reason.ORIGIN_REFUSED, ""

@@ -13,11 +13,20 @@ from typing import Any, Protocol
 from proxy.net.ticker import NEVER, Ticker
 from proxy.settings.schema import Limits
 from proxy.wire.body import ChunkedReader
-from proxy.wire.head import CHUNKED, Malformed, RequestHead, incomplete_is_malformed, parse_request_head
+from proxy.wire.head import (
+    CHUNKED,
+    Fields,
+    Malformed,
+    RequestHead,
+    incomplete_is_malformed,
+    parse_fields,
+    request_head,
+)
 
 _LINGER_SECONDS = 3.0
 _SLOWEST_BODY = 1024.0  # bytes per second that keep an upload alive in the long run
 _WRITE_BUFFER = 256 * 1024
+_REPEATED_BLOCK = 4096  # longer field blocks are not kept for comparison
 
 _FOR_PIPELINE, _FOR_TAKER = 1, 2  # why reading is paused
 
@@ -67,8 +76,9 @@ class Downstream(asyncio.Protocol):
     """See the module. `deadline` is set by whichever phase is on: head, body, linger here; the rest by the exchange."""
 
     __slots__ = (
-        "_body_deadline",
+        "_block",
         "_buffer",
+        "_fields",
         "_left",
         "_lingering",
         "_paused",
@@ -101,6 +111,8 @@ class Downstream(asyncio.Protocol):
         self.half_closed = False
         self.ssl_object: Any = None
         self.scratch: Any = None  # the door's notes about this connection
+        self._block = b""
+        self._fields: Fields | None = None
         self._buffer = b""
         self._left = 0  # body bytes still to come; CHUNKED while a chunked body comes
         self._reader: ChunkedReader | None = None
@@ -184,7 +196,7 @@ class Downstream(asyncio.Protocol):
                 self._incomplete(buffer)
                 break
             try:
-                head = parse_request_head(buffer[:end], self.limits.header_fields)
+                head = self._head(buffer, end)
             except Malformed as mistake:
                 self._refuse(mistake)
                 break
@@ -194,10 +206,24 @@ class Downstream(asyncio.Protocol):
         if len(self._buffer) > self.limits.pipeline_bytes and self.exchange is not None:
             self._pause(_FOR_PIPELINE)
 
+    def _head(self, buffer: bytes, end: int) -> RequestHead:
+        """Read the head that ends at `end`. Clients repeat themselves: fields that are, byte for byte, those of the
+        request before on this connection are not read again."""
+        line_end = buffer.find(b"\r\n", 0, end)
+        if line_end < 0:
+            line_end = end
+        block = buffer[line_end + 2 : end]
+        fields = self._fields
+        if fields is None or block != self._block:
+            fields = parse_fields(block, self.limits.header_fields)
+            if len(block) <= _REPEATED_BLOCK:
+                self._block, self._fields = block, fields
+        return request_head(buffer[:line_end], fields)
+
     def _request(self, head: RequestHead, rest: bytes) -> bytes:
         """Begin one exchange; returns the bytes that belong to later requests."""
         self.deadline = NEVER
-        length = self._left = head.length
+        length = self._left = head.fields.length
         if length == CHUNKED:
             self._reader = ChunkedReader(self.limits.chunk_overhead)
         exchange = self.exchange = self.door.open(self, head)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from proxy.upstream.pool import Pool
 
 _MAX_HEAD = 64 * 1024
+_REPEATED_HEAD = 4096
 
 
 class Receiver(Protocol):
@@ -53,6 +54,7 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_buffer",
         "_keep",
+        "_known",
         "_left",
         "_method",
         "_reader",
@@ -82,6 +84,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reader: ChunkedReader | None = None
         self._keep = True
         self._upgrading = False
+        self._known: tuple[bytes, bool, ResponseHead] | None = None
 
     def __repr__(self) -> str:
         state = ("idle", "waiting", "receiving", "tunnel", "dead")[self._state]
@@ -179,7 +182,7 @@ class UpstreamConnection(asyncio.Protocol):
                     raise Malformed("the response head is too large")
                 self._buffer = buffer
                 return
-            head = parse_response_head(buffer[:end], self._method)
+            head = self._read(buffer[:end])
             buffer = buffer[end + 4 :]
             if head.status >= 200:
                 break
@@ -192,6 +195,16 @@ class UpstreamConnection(asyncio.Protocol):
                     return
         self._buffer = b""
         self._begin_body(head, buffer)
+
+    def _read(self, block: bytes) -> ResponseHead:
+        """Read a head, unless it is byte for byte the one before on this connection."""
+        about_body = self._method == "HEAD"
+        known = self._known
+        if known is not None and known[0] == block and known[1] is about_body:
+            return known[2]
+        head = parse_response_head(block, self._method)
+        self._known = (block, about_body, head) if len(block) <= _REPEATED_HEAD and not head.cookies else None
+        return head
 
     def _begin_body(self, head: ResponseHead, data: bytes) -> None:
         self._keep = head.keep_alive and not self._upgrading

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from proxy.wire.fields import TOKEN, Field, request_field, response_field, valid_value
 
@@ -75,10 +75,16 @@ _REQUEST_LINES = Lines(request_field)
 _RESPONSE_LINES = Lines(response_field)
 
 
-class RequestHead:
-    """A request head. `lines` are the field lines that pass on (`name: value`, no CRLF), in the order received."""
+class Fields:
+    """The fields of one request head: a pure function of their bytes, shared by requests that repeat them.
+
+    `lines` are the field lines that pass on (`name: value`, no CRLF), in the order received. Nothing in it changes;
+    `memo` is a place for the gateway to remember what follows from these fields alone.
+    """
 
     __slots__ = (
+        "close",
+        "coded",
         "connection",
         "continues",
         "cookies",
@@ -86,39 +92,48 @@ class RequestHead:
         "host",
         "length",
         "lines",
-        "method",
-        "old",
-        "target",
+        "memo",
         "upgrade",
     )
 
-    def __init__(self, method: str, target: bytes, old: bool) -> None:
-        self.method = method
-        self.target = target
-        self.old = old  # HTTP/1.0
+    def __init__(self) -> None:
         self.lines: list[bytes] = []
-        self.host: bytes | None = None
-        self.cookies: list[bytes] = []
+        self.host: bytes = b""
+        self.cookies: tuple[bytes, ...] = ()
         self.connection: frozenset[bytes] | None = None  # lower-case tokens; None when the field is absent
+        self.close = False  # the client wants the connection closed afterwards
+        self.coded = False  # a Transfer-Encoding is there
         self.length = 0  # bytes of body, or CHUNKED
         self.continues = False  # Expect: 100-continue
         self.upgrade = b""
         self.forwarded_for = b""  # every X-Forwarded-For, joined; only for configured proxies to be believed
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the client wants the connection kept (RFC 9112 §9.3). HTTP/1.0 connections are never kept."""
-        return not self.old and (self.connection is None or b"close" not in self.connection)
+        self.memo: Any = None
 
     def field(self, name: bytes) -> bytes | None:
-        """The value of the only passing field of this lower-case name; None if absent; values joined if repeated."""
+        """The value of the passing field of this lower-case name; None if absent; values joined if repeated."""
         return find_field(self.lines, name)
+
+
+class RequestHead:
+    """A request head: the request line and the fields."""
+
+    __slots__ = ("fields", "method", "old", "target")
+
+    def __init__(self, method: str, target: bytes, old: bool, fields: Fields) -> None:
+        self.method = method
+        self.target = target
+        self.old = old  # HTTP/1.0, whose connections are never kept
+        self.fields = fields
+
+    def field(self, name: bytes) -> bytes | None:
+        """As `Fields.field`."""
+        return find_field(self.fields.lines, name)
 
 
 class ResponseHead:
     """A response head from an upstream. `lines` as in RequestHead; `length` may be UNTIL_CLOSE."""
 
-    __slots__ = ("connection", "cookies", "length", "lines", "old", "reason", "status", "upgrade")
+    __slots__ = ("connection", "cookies", "length", "lines", "memo", "old", "reason", "status", "upgrade")
 
     def __init__(self, status: int, reason: bytes, old: bool) -> None:
         self.status = status
@@ -129,6 +144,7 @@ class ResponseHead:
         self.connection: frozenset[bytes] | None = None
         self.length = UNTIL_CLOSE
         self.upgrade = b""
+        self.memo: Any = None  # as in Fields
 
     @property
     def keep_alive(self) -> bool:
@@ -154,81 +170,93 @@ def incomplete_is_malformed(buffer: bytes) -> bool:
 
 def parse_request_head(data: bytes, max_fields: int = 100) -> RequestHead:
     """Read a request head: `data` is everything before the empty line. Raises Malformed."""
-    lines = data.split(b"\r\n")
-    if len(lines) - 1 > max_fields:
+    line, _, block = data.partition(b"\r\n")
+    return request_head(line, parse_fields(block, max_fields))
+
+
+def request_head(line: bytes, fields: Fields) -> RequestHead:
+    """Put a request line and fields together. Raises Malformed."""
+    parts = line.split(b" ")
+    if len(parts) != 3:
+        raise Malformed("the request line is not `METHOD target HTTP/1.1`")
+    method, target, version = parts
+    old = version != b"HTTP/1.1"
+    if old and version != b"HTTP/1.0":
+        raise Malformed("the HTTP version is neither 1.1 nor 1.0")
+    if old and fields.coded:
+        raise Malformed("Transfer-Encoding in HTTP/1.0")
+    if not target:
+        raise Malformed("the request line has no target")
+    return RequestHead(_METHODS.get(method) or _method(method), target, old, fields)
+
+
+_METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+
+
+def _method(method: bytes) -> str:
+    if _METHOD(method) is None:
+        raise Malformed("the method is not an upper-case word")
+    return method.decode("ascii")
+
+
+def parse_fields(block: bytes, max_fields: int = 100) -> Fields:
+    """Read the field lines of a request, separated by CRLF. Raises Malformed."""
+    lines = block.split(b"\r\n") if block else []
+    if len(lines) > max_fields:
         raise Malformed("too many header fields", 431)
-    head = _request_line(lines[0])
-    keep = head.lines
+    fields = Fields()
+    keep = fields.lines
     known = _REQUEST_LINES.seen.get
     lengths: list[bytes] = []
     codings: list[bytes] = []
-    first = True
+    host: bytes | None = None
     for line in lines:
-        if first:
-            first = False
-            continue
         meaning = known(line)
         if meaning is None:
             meaning = _REQUEST_LINES.classify(line)
         if meaning == 0:
             keep.append(line)
         elif meaning != 1:
-            _read_request_field(head, meaning, lengths, codings)  # type: ignore[arg-type]  # 0 and 1 are handled above
-    if head.host is None:
+            field, value = meaning  # type: ignore[misc]  # 0 and 1 are handled above
+            if field == Field.HOST:
+                if host is not None:
+                    raise Malformed("two Host headers")
+                host = value
+            else:
+                _read_request_field(fields, field, value, lengths, codings)
+    if host is None:
         raise Malformed("no Host header")
+    fields.host = host
     if lengths or codings:
-        head.length = _request_length(head, lengths, codings)
-    if head.connection is not None:
-        _drop_listed(head)
-    return head
+        fields.coded = bool(codings)
+        fields.length = _request_length(lengths, codings)
+    if fields.connection is not None:
+        fields.close = b"close" in fields.connection
+        _drop_listed(fields)
+    return fields
 
 
-def _request_line(line: bytes) -> RequestHead:
-    parts = line.split(b" ")
-    if len(parts) != 3:
-        raise Malformed("the request line is not `METHOD target HTTP/1.1`")
-    method, target, version = parts
-    if version == b"HTTP/1.1":
-        old = False
-    elif version == b"HTTP/1.0":
-        old = True
-    else:
-        raise Malformed("the HTTP version is neither 1.1 nor 1.0")
-    if _METHOD(method) is None:
-        raise Malformed("the method is not an upper-case word")
-    if not target:
-        raise Malformed("the request line has no target")
-    return RequestHead(method.decode("ascii"), target, old)
-
-
-def _read_request_field(
-    head: RequestHead, meaning: tuple[int, bytes], lengths: list[bytes], codings: list[bytes]
-) -> None:
-    field, value = meaning
-    if field == Field.HOST:
-        if head.host is not None:
-            raise Malformed("two Host headers")
-        head.host = value
-    elif field == Field.COOKIE:
-        head.cookies.append(value)
+def _read_request_field(fields: Fields, field: int, value: bytes, lengths: list[bytes], codings: list[bytes]) -> None:
+    if field == Field.COOKIE:
+        fields.cookies = (*fields.cookies, value)
     elif field == Field.REWRITTEN:
-        head.lines.append(value)
+        fields.lines.append(value)
     elif field == Field.CONNECTION:
-        head.connection = _tokens(value, head.connection)
+        fields.connection = _tokens(value, fields.connection)
     elif field == Field.CONTENT_LENGTH:
         lengths.append(value)
     elif field == Field.TRANSFER_ENCODING:
         codings.append(value)
     elif field == Field.EXPECT:
-        if value.lower() != b"100-continue" or head.continues:
+        if value.lower() != b"100-continue" or fields.continues:
             raise Malformed("unknown expectation", 417)
-        head.continues = True
+        fields.continues = True
     elif field == Field.UPGRADE:
-        if head.upgrade:
+        if fields.upgrade:
             raise Malformed("two Upgrade headers")
-        head.upgrade = value
+        fields.upgrade = value
     else:
-        head.forwarded_for = head.forwarded_for + b", " + value if head.forwarded_for else value
+        fields.forwarded_for = fields.forwarded_for + b", " + value if fields.forwarded_for else value
 
 
 def _tokens(value: bytes, before: frozenset[bytes] | None) -> frozenset[bytes]:
@@ -238,13 +266,13 @@ def _tokens(value: bytes, before: frozenset[bytes] | None) -> frozenset[bytes]:
     return tokens | before if before else tokens
 
 
-def _drop_listed(head: RequestHead | ResponseHead) -> None:
+def _drop_listed(head: Fields | ResponseHead) -> None:
     """Remove the fields that Connection names (RFC 9110 §7.6.1). Ours are written afterwards, so none can be listed."""
     listed = (head.connection or frozenset()) - {b"close", b"keep-alive", b"upgrade"}
     if listed:
         head.lines = [line for line in head.lines if line.partition(b":")[0].lower() not in listed]
-        if b"cookie" in listed:
-            head.cookies = []
+        if isinstance(head, Fields) and b"cookie" in listed:
+            head.cookies = ()
 
 
 def _content_length(values: list[bytes]) -> int:
@@ -255,14 +283,12 @@ def _content_length(values: list[bytes]) -> int:
     return int(values[0])
 
 
-def _request_length(head: RequestHead, lengths: list[bytes], codings: list[bytes]) -> int:
+def _request_length(lengths: list[bytes], codings: list[bytes]) -> int:
     """Where the body ends (RFC 9112 §6.3), refusing everything two readers could see differently (§11.2)."""
     if not codings:
         return _content_length(lengths)
     if lengths:
         raise Malformed("Content-Length together with Transfer-Encoding")
-    if head.old:
-        raise Malformed("Transfer-Encoding in HTTP/1.0")
     if len(codings) != 1:
         raise Malformed("several Transfer-Encoding headers")
     coding = codings[0].lower()
@@ -281,10 +307,10 @@ def _request_length(head: RequestHead, lengths: list[bytes], codings: list[bytes
 
 def parse_response_head(data: bytes, request_method: str, max_fields: int = 200) -> ResponseHead:
     """Read a response head: `data` is everything before the empty line. `request_method` decides about the body."""
-    lines = data.split(b"\r\n")
-    if len(lines) - 1 > max_fields:
+    first, *lines = data.split(b"\r\n")
+    if len(lines) > max_fields:
         raise Malformed("too many header fields")
-    match = _STATUS_LINE(lines[0])
+    match = _STATUS_LINE(first)
     if match is None:
         raise Malformed("the status line is not `HTTP/1.1 200 reason`")
     status = int(match[2])
@@ -293,18 +319,15 @@ def parse_response_head(data: bytes, request_method: str, max_fields: int = 200)
     known = _RESPONSE_LINES.seen.get
     lengths: list[bytes] = []
     codings: list[bytes] = []
-    first = True
     for line in lines:
-        if first:
-            first = False
-            continue
         meaning = known(line)
         if meaning is None:
             meaning = _RESPONSE_LINES.classify(line)
         if meaning == 0:
             keep.append(line)
         elif meaning != 1:
-            _read_response_field(head, meaning, lengths, codings)  # type: ignore[arg-type]  # 0 and 1 are handled above
+            field, value = meaning  # type: ignore[misc]  # 0 and 1 are handled above
+            _read_response_field(head, field, value, lengths, codings)
     head.length = _response_length(head, lengths, codings, request_method)
     if head.connection is not None:
         _drop_listed(head)
@@ -312,9 +335,8 @@ def parse_response_head(data: bytes, request_method: str, max_fields: int = 200)
 
 
 def _read_response_field(
-    head: ResponseHead, meaning: tuple[int, bytes], lengths: list[bytes], codings: list[bytes]
+    head: ResponseHead, field: int, value: bytes, lengths: list[bytes], codings: list[bytes]
 ) -> None:
-    field, value = meaning
     if field == Field.CONTENT_LENGTH:
         lengths.append(value)
     elif field == Field.SET_COOKIE:

@@ -1,0 +1,34 @@
+"""What follows from a request's fields alone, worked out once for all requests that repeat them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.sessions import cookie
+from proxy.wire.head import Fields
+
+if TYPE_CHECKING:
+    from proxy.gateway.plan import RoutePlan
+    from proxy.gateway.snapshot import Snapshot
+
+
+class Known:
+    """Remembered in `Fields.memo`, for one connection and as long as one configuration is in force.
+
+    `host` is canonical, "" for one we do not serve; `handle` the session cookie's value; `lines` the field lines for an
+    app, our cookies taken out. `stamp` is the last head made for an app, see `stamp.py`.
+    """
+
+    __slots__ = ("handle", "host", "lines", "snapshot", "stamp")
+
+    def __init__(self, snapshot: Snapshot, fields: Fields) -> None:
+        """Raises HostRefused."""
+        self.snapshot = snapshot
+        self.host = snapshot.host(fields.host)
+        self.handle: bytes | None = None
+        self.lines = fields.lines
+        self.stamp: tuple[RoutePlan, bytes, bytes, bytes, str, bytes] | None = None
+        if fields.cookies:
+            self.handle, rest = cookie.take(*fields.cookies)
+            if rest:
+                self.lines = [*fields.lines, b"Cookie: " + rest]
