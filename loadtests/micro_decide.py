@@ -96,9 +96,10 @@ def lines() -> list[tuple[str, Callable[[], object]]]:
         for count in (3, 1000):
             compiled = policy(many(count, kind))
             found.append((f"decide, {count} rules by {kind}: allowed", lambda compiled=compiled: decide(compiled, get)))
-            found.append(
-                (f"decide, {count} rules by {kind}: refused", lambda compiled=compiled: decide(compiled, nowhere))
-            )
+            if kind != "groups":  # those rules allow every path
+                found.append(
+                    (f"decide, {count} rules by {kind}: refused", lambda compiled=compiled: decide(compiled, nowhere))
+                )
             found.append(
                 (f"decide, {count} rules by {kind}: nobody", lambda compiled=compiled: decide(compiled, nobody))
             )
