@@ -117,17 +117,23 @@ async def _announce(folder: Path | None) -> Delivery:
 
 def _sentence(args: argparse.Namespace, ended: int, delivery: Delivery) -> str:
     if not ended:
-        who = "living sessions" if args.all else f"living session {args.sid}" if args.sid else f"session of {args.user}"
-        return f"There is no {who}." if not args.all else "There are no living sessions."
+        return _nobody(args)
     done = f"Ended {ended} session{'s' if ended != 1 else ''}."
     if not delivery.told:
         return f"{done} No worker is running."
     if delivery.complete:
-        return f"{done} All {delivery.told} running worker{'s' if delivery.told != 1 else ''} acted on it."
+        workers = "The running worker" if delivery.told == 1 else f"All {delivery.told} running workers"
+        return f"{done} {workers} acted on it."
     return (
         f"{done} Only {delivery.acknowledged} of {delivery.told} running workers confirmed within a second; "
         "the others act as soon as they can."
     )
+
+
+def _nobody(args: argparse.Namespace) -> str:
+    if args.all:
+        return "There are no living sessions."
+    return f"There is no living session {args.sid}." if args.sid else f"There is no living session of {args.user}."
 
 
 def _print_list(found: Sequence[Listing], *, as_json: bool) -> int:
