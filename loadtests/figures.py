@@ -69,6 +69,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("p50/page", "p50 in ms at a fixed rate", digits=2),
     Figure("p99/page", "p99 in ms at a fixed rate", digits=2),
     Figure("handshakes", "full TLS 1.3 handshakes with client certificate per CPU second", False, 0),
+    Figure("handshakes/get", "… each followed by one tiny GET", False, 0),
     Figure("memory/rest", "MiB at rest, one worker", digits=1),
     Figure("memory/http", "KiB per idle keep-alive connection"),
     Figure("memory/websocket", "KiB per idle WebSocket"),

@@ -24,7 +24,7 @@ _SOURCES = 10
 def opened(args: argparse.Namespace, context: ssl.SSLContext | None, number: int) -> socket.socket:
     """Connection `number`, established and idle."""
     connection = wire.connect(args.port, args.host, context, f"127.0.0.{2 + number % _SOURCES}")
-    authority = f"{args.host}:{args.port}"
+    authority = args.authority
     if args.websocket:
         connection.sendall(wire.handshake(authority, args.cookie, args.origin))
         expected = 101
@@ -45,7 +45,7 @@ def alive(args: argparse.Namespace, connection: socket.socket, number: int) -> N
         if Frames().feed(connection.recv(1024)) != [(BINARY, message)]:
             raise CorrectnessError(f"WebSocket {number} no longer echoes")
     else:
-        connection.sendall(wire.request(TINY, f"{args.host}:{args.port}", args.cookie))
+        connection.sendall(wire.request(TINY, args.authority, args.cookie))
         if wire.receive(connection)[0] != 200:
             raise CorrectnessError(f"connection {number} no longer answers")
 
@@ -65,6 +65,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", required=True)
+    parser.add_argument("--authority", required=True, help="what to send as Host")
     parser.add_argument("--cookie", required=True)
     parser.add_argument("--origin", required=True)
     parser.add_argument("--count", type=int, default=1000)

@@ -1,7 +1,8 @@
 """The soak's books: which requests were made and answered, and whether the audit record agrees. Pure.
 
 Every request has an id in its path. The rule: one that was answered has exactly one audit line; one that was given up
-has at most one. After a worker was killed, lines it had not yet written are excused, for `Kill.grace` seconds.
+has at most one. A connection that became a WebSocket has two: its decision when it begins, and its end. After a worker
+was killed, lines it had not yet written are excused, for `Kill.grace` seconds.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Ledger:
 
     answered: dict[str, float] = field(default_factory=dict)
     given_up: dict[str, float] = field(default_factory=dict)
+    upgraded: set[str] = field(default_factory=set)
     kinds: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     failed: list[tuple[float, float, str]] = field(default_factory=list)  # began, failed, what happened
@@ -53,13 +55,15 @@ def discrepancies(ledger: Ledger, recorded: Iterable[str], kill: Kill | None = N
     found = []
     for request, answered in ledger.answered.items():
         count = lines.pop(request, 0)
-        if count > 1:
+        if count > 1 and not (count == 2 and request in ledger.upgraded):
             found.append(f"request {request} has {count} audit lines")
+        elif count == 1 and request in ledger.upgraded and not (kill and kill.excuses_line(answered)):
+            found.append(f"the end of WebSocket {request} is not on record")
         elif count == 0 and not (kill and kill.excuses_line(answered)):
             found.append(f"request {request} was answered, and is not on record")
     for request in ledger.given_up:
         count = lines.pop(request, 0)
-        if count > 1:
+        if count > (2 if request in ledger.upgraded else 1):
             found.append(f"request {request}, given up, has {count} audit lines")
     found += [f"request {request} is on record, but nobody made it" for request in lines]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def requests(
 
     Raises CorrectnessError when any failed or bytes are missing.
     """
-    script = write_script(shape, target.cookie, target.stage.folder)
+    script = write_script(shape, target.authority(mode == "TLS"), target.cookie, target.stage.folder)
     command = ["wrk", f"-t{threads}", f"-c{shape.connections * threads}", "--timeout", "30s", "-s", str(script)]
     url = target.url(shape.path, mode == "TLS")
 
@@ -81,11 +82,12 @@ def latency(target: Target, mode: Mode, *, seconds: float, rate: float) -> tuple
     return answer["p50"], answer["p99"]
 
 
-def handshakes(target: Target, *, seconds: float) -> Cost:
-    """Full TLS 1.3 handshakes with a client certificate."""
+def handshakes(target: Target, *, seconds: float, request: bool = False) -> Cost:
+    """Full TLS 1.3 handshakes with a client certificate, each perhaps followed by one tiny GET."""
     made = target.stage.certificates
     arguments: list[str | float | Path] = ["--port", str(target.mtls), "--host", target.host, "--ca", made.ca]
     arguments += ["--cert", made.client_cert, "--key", made.client_key, "--seconds", seconds]
+    arguments += ["--request", target.authority(tls=True)] if request else []
     before = cpu_seconds(target.pid)
     answer = json.loads(_generator("loadtests.handshakes", target, arguments, seconds))
     return Cost(answer["handshakes"], answer["seconds"], cpu_seconds(target.pid) - before)
@@ -143,20 +145,28 @@ def idle_kib(target: Target, mode: Mode, count: int, *, websocket: bool) -> floa
 
 
 def service_gets_in(target: Target) -> None:
-    """The client certificate is not only accepted: a request with it is answered. Raises CorrectnessError."""
+    """A request with the client certificate is answered, one without is not. Raises CorrectnessError."""
     made = target.stage.certificates
     assert target.mtls is not None
     context = wire.client_context(made.ca, (made.client_cert, made.client_key))
     with wire.connect(target.mtls, target.host, context) as connection:
-        connection.sendall(wire.request(PAGE, f"{target.host}:{target.mtls}", "none=here"))
+        connection.sendall(wire.request(PAGE, target.authority(tls=True), "none=here"))
         status, head, _ = wire.receive(connection)
     if status != 200:
         raise CorrectnessError(f"{target.title}: a service with its certificate was answered {head[:300]!r}")
+    try:
+        with wire.connect(target.mtls, target.host, wire.client_context(made.ca)) as connection:
+            connection.sendall(wire.request(PAGE, target.authority(tls=True), "none=here"))
+            got = connection.recv(65_536)
+    except (ssl.SSLError, ConnectionError):
+        return
+    if got and got[9:10] != b"4":
+        raise CorrectnessError(f"{target.title}: without a certificate the answer was {got[:200]!r}")
 
 
 def _address(target: Target, mode: Mode) -> list[str | float | Path]:
     address: list[str | float | Path] = ["--port", str(target.port(mode == "TLS")), "--host", target.host]
-    address += ["--cookie", target.cookie]
+    address += ["--authority", target.authority(mode == "TLS"), "--cookie", target.cookie]
     return [*address, "--ca", target.stage.certificates.ca] if mode == "TLS" else address
 
 

@@ -67,7 +67,7 @@ async def measure(args: argparse.Namespace) -> dict[str, float]:
     loop = asyncio.get_running_loop()
     failed: asyncio.Future[None] = loop.create_future()
     context = wire.client_context(args.ca) if args.ca else None
-    opening = wire.handshake(f"{args.host}:{args.port}", args.cookie, args.origin)
+    opening = wire.handshake(args.authority, args.cookie, args.origin)
     started = time.monotonic()
     conversations = []
     for _ in range(args.connections):
@@ -93,6 +93,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", required=True)
+    parser.add_argument("--authority", required=True, help="what to send as Host")
     parser.add_argument("--cookie", required=True)
     parser.add_argument("--origin", required=True)
     parser.add_argument("--seconds", type=float, default=3)

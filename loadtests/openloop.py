@@ -142,7 +142,7 @@ def percentile(ordered: list[float], share: float) -> float:
 async def measure(args: argparse.Namespace) -> dict[str, float]:
     """Latencies in milliseconds."""
     shape = next(shape for shape in SHAPES if shape.name == args.shape)
-    load = Load(wire.request(shape, f"{args.host}:{args.port}", args.cookie), args.rate, int(args.rate * args.seconds))
+    load = Load(wire.request(shape, args.authority, args.cookie), args.rate, int(args.rate * args.seconds))
     context = wire.client_context(args.ca) if args.ca else None
     loop = asyncio.get_running_loop()
     for _ in range(args.connections):
@@ -159,6 +159,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", required=True)
+    parser.add_argument("--authority", required=True, help="what to send as Host")
     parser.add_argument("--cookie", required=True)
     parser.add_argument("--shape", choices=[shape.name for shape in SHAPES], default="page")
     parser.add_argument("--rate", type=float, default=1000)

@@ -144,9 +144,10 @@ def handshakes(bench: Bench) -> None:
     for target in able:
         measure.service_gets_in(target)
     say("handshakes")
-    for turn, target in bench.rounds(able):
-        cost = measure.handshakes(target, seconds=bench.plan.seconds)
-        bench.note("handshakes", "TLS", target, turn, cost.count / cost.cpu)
+    for figure, request in (("handshakes", False), ("handshakes/get", True)):
+        for turn, target in bench.rounds(able):
+            cost = measure.handshakes(target, seconds=bench.plan.seconds, request=request)
+            bench.note(figure, "TLS", target, turn, cost.count / cost.cpu)
 
 
 def memory(bench: Bench) -> None:

@@ -92,15 +92,16 @@ def download_body() -> bytes:
     return b"".join(b"%08d" % block * 128 for block in range(DOWNLOAD_BYTES // 1024))
 
 
-def write_script(shape: Shape, cookie: str, folder: Path) -> Path:
-    """The wrk script of a shape for one target's cookie."""
+def write_script(shape: Shape, authority: str, cookie: str, folder: Path) -> Path:
+    """The wrk script of a shape for one target's Host and cookie."""
     lines = [f'wrk.headers["{name}"] = {_quoted(value)}' for name, value in shape.headers.items()]
+    lines.append(f'wrk.headers["Host"] = {_quoted(authority)}')
     lines.append(f'wrk.headers["Cookie"] = {_quoted(cookie)}')
     if shape.upload:
         lines.append('wrk.method = "POST"')
         lines.append('wrk.headers["Content-Type"] = "application/octet-stream"')
         lines.append('wrk.body = string.rep("0123456789abcdef", 65536)')
-    script = folder / f"{shape.name}-{abs(hash(cookie))}.lua"
+    script = folder / f"{shape.name}-{abs(hash((authority, cookie)))}.lua"
     script.write_text("\n".join(lines) + _REPORT)
     return script
 

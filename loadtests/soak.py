@@ -82,6 +82,7 @@ class Soak:
             tls=f"https://{proxy.host}:{proxy.tls}",
             clear=f"http://{proxy.host}:{proxy.clear}",
             host=proxy.host,
+            authority=proxy.authority(tls=True),
             context=wire.client_context(proxy.stage.certificates.ca),
             cookies=[cookie for cookie, _ in sessions],
             ledger=self.ledger,
@@ -237,8 +238,8 @@ def soak(args: argparse.Namespace, folder: Path) -> int:
         wrong = []
         try:
             uvloop.run(run.run())
-        except (CorrectnessError, TimeoutError) as error:
-            wrong.append(str(error) or "the traffic did not come to its end")
+        except (CorrectnessError, TimeoutError, aiohttp.ClientError, OSError) as error:
+            wrong.append(f"the traffic did not come to its end: {error!r}")
         fleet.stop(proxy.process)
         if proxy.process is not None and proxy.process.returncode != 0:
             wrong.append(f"the proxy ended with {proxy.process.returncode}, not 0, when asked to stop")

@@ -12,7 +12,7 @@ from loadtests.origin import MEBIBYTE, content
 from loadtests.soak_traffic import Traffic
 
 PATIENCE = 1.0  # seconds a stream may outlive its session
-_GONE = (aiohttp.ClientError, OSError)
+_GONE = (aiohttp.ClientError, OSError, asyncio.IncompleteReadError)
 
 
 async def aborted_clients(traffic: Traffic) -> None:
@@ -51,6 +51,7 @@ async def _leave_upload(traffic: Traffic, request: str) -> None:
 
 
 async def _leave_websocket(traffic: Traffic, request: str) -> None:
+    traffic.ledger.upgraded.add(request)
     async with traffic.client(keep=False) as client:
         socket = await client.ws_connect(f"{traffic.tls}/soak/{request}/ws", headers={"Origin": traffic.tls})
         await socket.send_str("hello")
@@ -90,7 +91,12 @@ async def revoked_sessions(
     while traffic.on():
         cookie, sid = await make()
         async with traffic.client(cookie=cookie) as client:
-            ends = [asyncio.create_task(end) for end in await _streams(traffic, client)]
+            asked = time.monotonic()
+            try:
+                ends = [asyncio.create_task(end) for end in await _streams(traffic, client)]
+            except _GONE as error:
+                traffic.ledger.failed.append((asked, time.monotonic(), f"streams of session {sid}: {error!r}"))
+                continue
             asked = time.monotonic()
             await revoke(sid)
             done = time.monotonic()
@@ -118,8 +124,9 @@ async def _streams(traffic: Traffic, client: aiohttp.ClientSession) -> list[Coro
     """Open an event stream, an endless download and a WebSocket; each coroutine says when its stream ended."""
     requests = [traffic.new_id() for _ in range(3)]
     traffic.ledger.given_up.update(dict.fromkeys(requests, time.monotonic()))
-    events = await client.get(f"{traffic.tls}/soak/{requests[0]}/events")
-    trickle = await client.get(f"{traffic.tls}/soak/{requests[1]}/trickle")
+    traffic.ledger.upgraded.add(requests[2])
+    events = await client.get(f"{traffic.tls}/soak/{requests[0]}/events", raise_for_status=True)
+    trickle = await client.get(f"{traffic.tls}/soak/{requests[1]}/trickle", raise_for_status=True)
     socket = await client.ws_connect(f"{traffic.tls}/soak/{requests[2]}/ws", headers={"Origin": traffic.tls})
     await events.content.readany()
     await trickle.content.readany()
@@ -134,6 +141,7 @@ async def _read_out(answer: aiohttp.ClientResponse) -> float:
             pass
     except _GONE:
         pass
+    answer.close()
     return time.monotonic()
 
 

@@ -27,6 +27,7 @@ class Traffic:
     tls: str  # origin of the TLS listener
     clear: str  # origin of the clear one
     host: str
+    authority: str  # what is sent as Host, on both
     context: ssl.SSLContext
     cookies: list[str]
     ledger: Ledger
@@ -47,6 +48,7 @@ class Traffic:
         """A browser of somebody with a session; one that forgets connections when not `keep`."""
         connector = aiohttp.TCPConnector(ssl=self.context, force_close=not keep, limit=4)
         headers = {"Cookie": self.dice.choice(self.cookies) if cookie is None else cookie, "Accept": "*/*"}
+        headers["Host"] = self.authority
         timeout = aiohttp.ClientTimeout(total=60)
         jar = aiohttp.DummyCookieJar()
         return aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout, cookie_jar=jar)
@@ -124,11 +126,14 @@ async def websockets(traffic: Traffic) -> None:
 
         async def work(request: str) -> str | None:
             headers = {"Origin": traffic.tls}
+            traffic.ledger.upgraded.add(request)
             async with client.ws_connect(f"{traffic.tls}/soak/{request}/ws", headers=headers) as socket:
                 for _ in range(50):
                     body = content(traffic.dice.randrange(MEBIBYTE), traffic.dice.randrange(60_000))
                     await socket.send_bytes(body)
                     message = await socket.receive(timeout=20)
+                    if message.type.value >= aiohttp.WSMsgType.CLOSE.value:
+                        raise ConnectionResetError(f"ended as {message.type.name}")
                     if message.type is not aiohttp.WSMsgType.BINARY or message.data != body:
                         return f"{len(body)} bytes came back as {message.type.name}"
             return None if socket.close_code == 1000 else f"closed with {socket.close_code}"
@@ -182,7 +187,7 @@ async def _pipeline(traffic: Traffic, port: int, requests: list[str], lengths: l
             for request, length in zip(requests, lengths, strict=True)
         ]
         cookie = traffic.dice.choice(traffic.cookies)
-        writer.write(b"".join(wire.request(shape, f"{traffic.host}:{port}", cookie) for shape in shapes))
+        writer.write(b"".join(wire.request(shape, traffic.authority, cookie) for shape in shapes))
         for length in lengths:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
             found = wire.head_of(head)

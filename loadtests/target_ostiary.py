@@ -51,8 +51,12 @@ class Ostiary(Target):
     def missing(cls) -> str | None:
         return None
 
+    def authority(self, tls: bool) -> str:
+        """The same everywhere: in front of the clear listener something ends TLS for the https origin."""
+        del tls
+        return f"{self.host}:{self.tls}"
+
     def origin(self, tls: bool) -> str:
-        """On the clear listener TLS ends in front of us: pages still come from the https origin."""
         del tls
         return f"https://{self.host}:{self.tls}"
 
@@ -158,7 +162,7 @@ def _other_rules(count: int) -> list[dict[str, Any]]:
 async def make_session(state: str, host: str) -> tuple[str, str]:
     """Write a session of one engineer into the store, handed to `host`; returns its cookie and its `sid`."""
     now = time.time()
-    sid = secrets.token_urlsafe(16)
+    sid = secrets.token_hex(16)
     identity = Identity(
         kind="person",
         subject="u-1842",

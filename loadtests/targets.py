@@ -75,9 +75,13 @@ class Target(ABC):
         """What to give to wrk."""
         return f"{'https' if tls else 'http'}://{self.host}:{self.port(tls)}{path}"
 
+    def authority(self, tls: bool) -> str:
+        """What clients send as Host."""
+        return f"{self.host}:{self.port(tls)}"
+
     def origin(self, tls: bool) -> str:
         """The origin of the app's own pages: what a browser sends with a WebSocket handshake."""
-        return self.url("", tls)
+        return f"{'https' if tls else 'http'}://{self.authority(tls)}"
 
     def _launch(self, command: list[str | Path], within: float = 30) -> None:
         stage = self.stage

@@ -41,7 +41,7 @@ def _answer(target: Target, shape: Shape, context: ssl.SSLContext | None) -> int
         lengths = set()
         for _ in range(2):  # the second on the kept connection
             body = UPLOAD if shape.upload else b""
-            connection.sendall(wire.request(shape, f"{target.host}:{port}", target.cookie, body))
+            connection.sendall(wire.request(shape, target.authority(context is not None), target.cookie, body))
             status, head, answer = wire.receive(connection)
             if status != 200 or answer != _BODY[shape.name]:
                 raise CorrectnessError(f"{shape.title}: {status}, {len(answer)} bytes: {head[:300]!r} {answer[:300]!r}")
@@ -54,7 +54,7 @@ def _digest(target: Target, context: ssl.SSLContext | None) -> None:
     shape = Shape("digest", "POST for its digest", "/ws/digest")
     body = download_body()[: 3 * 1024 * 1024 + 17]
     with wire.connect(port, target.host, context) as connection:
-        connection.sendall(wire.request(shape, f"{target.host}:{port}", target.cookie, body))
+        connection.sendall(wire.request(shape, target.authority(context is not None), target.cookie, body))
         status, _, answer = wire.receive(connection)
     expected = f"{len(body)} {hashlib.sha256(body).hexdigest()}\n".encode()
     if status != 200 or answer != expected:
@@ -64,7 +64,9 @@ def _digest(target: Target, context: ssl.SSLContext | None) -> None:
 def _echo(target: Target, context: ssl.SSLContext | None) -> None:
     port = target.port(context is not None)
     with wire.connect(port, target.host, context) as connection:
-        connection.sendall(wire.handshake(f"{target.host}:{port}", target.cookie, target.origin(context is not None)))
+        connection.sendall(
+            wire.handshake(target.authority(context is not None), target.cookie, target.origin(context is not None))
+        )
         status, head, _ = wire.receive(connection)
         if status != 101:
             raise CorrectnessError(f"a WebSocket was refused: {head!r}")
@@ -85,7 +87,7 @@ def _echo(target: Target, context: ssl.SSLContext | None) -> None:
 def _stranger(target: Target, context: ssl.SSLContext | None) -> None:
     port = target.port(context is not None)
     with wire.connect(port, target.host, context) as connection:
-        connection.sendall(wire.request(PAGE, f"{target.host}:{port}", "nothing=here"))
+        connection.sendall(wire.request(PAGE, target.authority(context is not None), "nothing=here"))
         data = connection.recv(65_536)
     if not data.startswith(b"HTTP/1.1 ") or data[9:10] not in b"34" or page_body()[:40] in data:
         raise CorrectnessError(f"without a session the answer was {data[:200]!r}")

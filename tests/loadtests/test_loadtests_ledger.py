@@ -29,6 +29,20 @@ def test_each_way_of_disagreeing_is_named(recorded: list[str], complaint: str) -
     assert discrepancies(ledger, recorded) == [complaint]
 
 
+@pytest.mark.parametrize(
+    ("recorded", "complaints"),
+    [
+        (["w1", "w1", "w2"], []),
+        (["w1"], ["the end of WebSocket w1 is not on record"]),
+        (["w1", "w1", "w1"], ["request w1 has 3 audit lines"]),
+        (["w1", "w1", "w2", "w2", "w2"], ["request w2, given up, has 3 audit lines"]),
+    ],
+)
+def test_a_websocket_is_recorded_when_it_begins_and_when_it_ends(recorded: list[str], complaints: list[str]) -> None:
+    ledger = Ledger(answered={"w1": 1.0}, given_up={"w2": 2.0}, upgraded={"w1", "w2"})
+    assert discrepancies(ledger, recorded) == complaints
+
+
 def test_a_killed_worker_excuses_the_lines_it_still_held_and_no_others() -> None:
     ledger = Ledger(answered={"early": 5.0, "just-before": 9.5, "after": 12.0})
     assert discrepancies(ledger, [], Kill(at=10.0)) == [
