@@ -92,6 +92,11 @@ class Journal:
         self._recorded += 1
         self._add(event.time, encode_body(event))
 
+    def record_encoded(self, moment: float, body: bytes) -> None:
+        """As `record`, for a line made by `event.Template`; `moment` is its time."""
+        self._recorded += 1
+        self._add(moment, body)
+
     def _add(self, moment: float, body: bytes) -> None:
         second = int(moment)
         if second != self._second:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proxy.sessions import cookie
 from proxy.wire.head import Fields
@@ -16,10 +16,11 @@ class Known:
     """Remembered in `Fields.memo`, for one connection and as long as one configuration is in force.
 
     `host` is canonical, "" for one we do not serve; `handle` the session cookie's value; `lines` the field lines for an
-    app, our cookies taken out. `stamp` is the last head made for an app, see `stamp.py`.
+    app, our cookies taken out. `stamp` is the last head made for an app (see `stamp.py`), `line` the last line of the
+    record (see `record.py`).
     """
 
-    __slots__ = ("handle", "host", "lines", "snapshot", "stamp")
+    __slots__ = ("handle", "host", "line", "lines", "snapshot", "stamp")
 
     def __init__(self, snapshot: Snapshot, fields: Fields) -> None:
         """Raises HostRefused."""
@@ -28,6 +29,7 @@ class Known:
         self.handle: bytes | None = None
         self.lines = fields.lines
         self.stamp: tuple[RoutePlan, bytes, bytes, bytes, str, bytes] | None = None
+        self.line: tuple[Any, ...] | None = None
         if fields.cookies:
             self.handle, rest = cookie.take(*fields.cookies)
             if rest:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from proxy.audit.event import Event, encode_facts, encode_identity
+from proxy.audit.event import Event, Template, encode_facts, encode_identity
 from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome
@@ -31,15 +31,60 @@ def _encoded_identity(exchange: HttpExchange, identity: Identity) -> msgspec.Raw
 
 def record_exchange(exchange: HttpExchange, status: int) -> None:
     """Record a finished exchange."""
-    house = exchange.house
-    verdict = exchange.verdict
-    reason = exchange.cut_reason or verdict.reason
-    plan = exchange.route_plan
-    seconds = monotonic() - exchange.started
+    house, verdict, plan = exchange.house, exchange.verdict, exchange.route_plan
+    known = exchange.known
+    now = exchange.now
+    if (
+        known is not None
+        and (line := known.line) is not None
+        and line[0] is verdict
+        and line[1] is plan
+        and line[2] is exchange.identity
+        and line[3] == exchange.head.method
+        and line[4] is exchange.notes
+        and exchange.cut_reason is None
+        and not exchange.note
+    ):
+        body = line[5].line(
+            now,
+            exchange.reference,
+            exchange.target.path,
+            status,
+            exchange.bytes_in,
+            exchange.bytes_out,
+            exchange.decide_us,
+            exchange.upstream_ms,
+        )
+        house.journal.record_encoded(now, body)
+        name, outcome, reason = line[6]
+    else:
+        event = _event(exchange, status)
+        house.journal.record(event)
+        name, outcome, reason = event.route, str(event.outcome), str(event.reason)
+        _remember(exchange, event, (name, outcome, reason))
+    house.metrics.observe(name, outcome, status, monotonic() - exchange.started, exchange.bytes_out)
+    house.metrics.decided(reason)
+
+
+def _remember(exchange: HttpExchange, event: Event, labels: tuple[str, str, str]) -> None:
+    """Keep the parts of an allowed request's line that the next one on this connection is likely to share."""
+    facts, known = exchange.facts, exchange.known
+    if event.outcome is not Outcome.ALLOW or event.note or exchange.cut_reason is not None:
+        return
+    if facts is None or known is None or exchange.certificate is not None:
+        return
+    raw = _encoded_identity(exchange, exchange.identity) if exchange.identity is not None else None
+    template = Template(event, facts, raw)
+    key = (exchange.verdict, exchange.route_plan, exchange.identity, exchange.head.method, exchange.notes)
+    known.line = (*key, template, labels)
+
+
+def _event(exchange: HttpExchange, status: int) -> Event:
+    verdict, plan, identity = exchange.verdict, exchange.route_plan, exchange.identity
     event = Event(
         time=exchange.now,
         outcome=verdict.outcome,
-        reason=reason,
+        reason=exchange.cut_reason or verdict.reason,
         reference=exchange.reference,
         address=exchange.notes.address,
         method=exchange.head.method,
@@ -53,12 +98,10 @@ def record_exchange(exchange: HttpExchange, status: int) -> None:
         rule=verdict.rule,
         note=exchange.note,
     )
-    name = ""
     if plan is not None:
-        name = event.route = plan.name
+        event.route = plan.name
     if exchange.target is not None:
         event.path = exchange.target.path
-    identity = exchange.identity
     if exchange.facts is not None:
         raw = None
         if identity is not None:
@@ -69,9 +112,7 @@ def record_exchange(exchange: HttpExchange, status: int) -> None:
         event.facts = encode_facts(exchange.facts, raw)
     if exchange.certificate is not None:
         event.device = exchange.certificate.sha256
-    house.journal.record(event)
-    house.metrics.observe(name, verdict.outcome.value, status, seconds, exchange.bytes_out)
-    house.metrics.decided(reason.value)
+    return event
 
 
 def record_malformed(
@@ -91,5 +132,5 @@ def record_malformed(
             note=why,
         )
     )
-    house.metrics.observe("", Outcome.DENY.value, status, 0.0, bytes_out)
-    house.metrics.decided(reason.value)
+    house.metrics.observe("", str(Outcome.DENY), status, 0.0, bytes_out)
+    house.metrics.decided(str(reason))
