@@ -123,7 +123,7 @@ async def _start(layout: Layout, children: Children) -> None:
             jwks=f"{login}/.well-known/ostiary/jwks.json",
             ca=str(layout.trust),
         )
-        await children.start(f"the sample app “{name}”", ["-m", "proxy.demo.apps"], app)
+        await children.start(f"the sample app “{name}”", ["-m", "proxy.demo.apps", name], app)
     await children.start("the proxy", ["-m", "proxy", "serve", "--config", str(layout.config)])
 
 
