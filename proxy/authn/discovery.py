@@ -77,7 +77,7 @@ class Discovery:
 
     async def metadata(self) -> Metadata:
         """The current metadata. Raises `ProviderUnavailable` only while none was ever read."""
-        if self._is_due():
+        if self._renewed.under_way or self._is_due():
             await self._renewed()
         if self._known is not None:
             return self._known
@@ -102,7 +102,7 @@ class Discovery:
             kept = "none known" if self._known is None else "keeping the old"
             LOG.warning("provider metadata not read, %s: %s", kept, failure)
         finally:
-            self._tried_at = self._clock()  # at the end: whoever comes in between joins this attempt
+            self._tried_at = self._clock()
 
 
 def _texts(document: Mapping[str, Any], name: str) -> tuple[str, ...]:

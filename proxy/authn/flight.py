@@ -16,6 +16,11 @@ class SingleFlight:
         self._work = work
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a run is under way that a caller would join."""
+        return self._task is not None and not self._task.done()
+
     async def __call__(self) -> None:
         """Return when a run has ended, raising what it raised."""
         if self._task is None or self._task.done():

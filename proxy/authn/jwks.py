@@ -1,8 +1,8 @@
 """A provider's signing keys, cached.
 
 Rules (they bound what a stranger can make us do, and what an outage can break): the set is read again every hour; a key
-id we do not know makes us read it again at once, but not more than once a minute; one request in flight; whatever goes
-wrong, the keys we have stay.
+id we do not know makes us read it again at once, but not more than once a minute; one request in flight, which whoever
+comes meanwhile joins; whatever goes wrong, the keys we have stay.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class KeyCache:
         Raises `ProviderUnavailable` when there are no keys at all, or when nothing fits and the provider could not be
         asked just now: then nobody knows whether the key is bad or merely new.
         """
-        if not self._answers(kid, alg) and self._may_try():
+        if not self._answers(kid, alg) and (self._renewed.under_way or self._may_try()):
             await self._renewed()
         if self._keys is None:
             raise ProviderUnavailable(f"no signing keys are known: {self._failure}")
@@ -69,7 +69,7 @@ class KeyCache:
                 "signing keys not read, %s: %s", "none known" if self._keys is None else "keeping the old", error
             )
         finally:
-            self._tried_at = self._clock()  # at the end: whoever comes in between joins this attempt
+            self._tried_at = self._clock()
 
     async def _document(self) -> bytes:
         answer = await self._fetcher.get(await self._address())

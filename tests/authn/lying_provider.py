@@ -6,6 +6,7 @@ is sent (null removes a member, "now+60" is a time); `signing` says how the ID t
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -64,9 +65,14 @@ def moment(value: Any) -> Any:
 
 
 class LyingProvider:
-    """`lie` may be changed at any time; `requests` records what came in as (path, form, authorization header)."""
+    """`lie` may be changed at any time; `requests` records what came in as (path, form, authorization header).
+
+    While `open` is not set, nobody gets the signing keys: they wait.
+    """
 
     def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
         self.lie: dict[str, Any] = {}
         self.requests: list[tuple[str, dict[str, str], str]] = []
         self.keys: list[dict[str, Any]] = KEYS
@@ -167,6 +173,7 @@ class LyingProvider:
 
     async def _keys(self, request: web.Request) -> web.StreamResponse:
         self._record(request, {})
+        await self.open.wait()
         return self._answer("keys", {"keys": self.keys})
 
     async def _token(self, request: web.Request) -> web.StreamResponse:

@@ -21,6 +21,31 @@ async def test_twenty_logins_at_once_ask_once(client: Any, idp: LyingProvider) -
     assert (idp.asked(WELL_KNOWN), idp.asked("/keys"), idp.asked("/token")) == (1, 1, 20)
 
 
+async def test_whoever_comes_while_the_keys_are_being_read_waits_for_them(
+    client: Any, idp: LyingProvider, clock: Any
+) -> None:
+    provider = client()
+    idp.lie = {"keys": {"status": 503}}
+    with pytest.raises(ProviderUnavailable):
+        await login(provider, idp)  # the provider was still starting
+    idp.lie = {}
+    clock.now += 2
+    idp.open.clear()
+    tabs = [asyncio.create_task(login(provider, idp))]
+    while idp.asked("/keys") < 2:
+        await asyncio.sleep(0)
+    clock.now -= 1.5  # as if the last attempt were half a second ago
+    tabs += [asyncio.create_task(login(provider, idp)) for _ in range(9)]
+    while idp.asked("/token") < 11:
+        await asyncio.sleep(0)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not any(tab.done() for tab in tabs)
+    idp.open.set()
+    assert {result.identity.subject for result in await asyncio.gather(*tabs)} == {"u-1"}
+    assert idp.asked("/keys") == 2
+
+
 async def test_a_waiter_who_leaves_does_not_take_the_answer_along(client: Any, idp: LyingProvider) -> None:
     provider = client()
     leaver = asyncio.create_task(login(provider, idp))

@@ -61,7 +61,6 @@ async def test_a_wildcard_host_is_one_of_ours() -> None:
 
 async def test_ten_tabs_at_once_on_no_session_all_arrive() -> None:
     async with staged() as stage:
-        await Browser(stage).open(login_url("/"), person="carol")  # somebody was here today
         browser = Browser(stage)
         tabs = [browser.open(login_url(f"/tab/{n}", WIKI if n % 2 else GRAFANA)) for n in range(10)]
 
