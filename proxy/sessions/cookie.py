@@ -13,8 +13,8 @@ NAME = b"__Host-ostiary"
 _MARK = NAME.lower()
 _BLANK = bytes(range(0x21)) + b"\x7f"
 _BEFORE_NAME = _BLANK + b"=\"'"
-# The form browsers send, one handle between other cookies.
-_PLAIN = re.compile(rb"(?:^|; )__Host-ostiary=([A-Za-z0-9_-]{43})(?:$|; ?)")
+# The form browsers send: one of ours between other cookies; what follows our name, and the value.
+_PLAIN = re.compile(rb"(?:^|; )__Host-ostiary([A-Za-z0-9_-]*)=([A-Za-z0-9_.-]*)(?=$|; )")
 _HANDLE = re.compile(rb"[A-Za-z0-9_-]{43}")
 # Our name anywhere in a cookie and taken as a name by somebody: after a comma (RFC 2109), a blank, a nameless cookie.
 _AS_NAME = re.compile(rb"__host-ostiary[^=]*=")
@@ -33,12 +33,22 @@ def take(value: bytes, *more: bytes) -> tuple[bytes | None, bytes]:
     at = lowered.find(_MARK)
     if at < 0:
         return None, value
-    if lowered.find(_MARK, at + 14) < 0 and (found := _PLAIN.match(value, at - 2 if at else 0)):
-        if not at:
-            return found[1], value[found.end() :]
-        end = at + 58
-        return found[1], value[: at - 2] + value[end:]
-    return _take_slowly(value)
+    rest, kept_from, ours = b"", 0, []
+    while at >= 0:
+        found = _PLAIN.match(value, at - 2 if at else 0)
+        if found is None:
+            return _take_slowly(value)
+        rest += value[kept_from : found.start()]
+        kept_from = found.end()
+        if not found[1]:
+            ours.append(found[2])
+        at = lowered.find(_MARK, kept_from)
+    rest += value[kept_from:]
+    return _handle(ours), rest.removeprefix(b"; ")
+
+
+def _handle(ours: list[bytes]) -> bytes | None:
+    return ours[0] if len(ours) == 1 and _HANDLE.fullmatch(ours[0]) else None
 
 
 def _take_slowly(value: bytes) -> tuple[bytes | None, bytes]:
@@ -50,8 +60,7 @@ def _take_slowly(value: bytes) -> tuple[bytes | None, bytes]:
             ours.append(content.strip(_BLANK))
         elif not _is_ours(part):
             rest.append(part)
-    handle = ours[0] if len(ours) == 1 and _HANDLE.fullmatch(ours[0]) else None
-    return handle, b";".join(rest).strip(b" \t")
+    return _handle(ours), b";".join(rest).strip(b" \t")
 
 
 def _is_ours(part: bytes) -> bool:

@@ -93,7 +93,7 @@ class Upkeep:
         """Write what is unwritten."""
         if self._tasks:
             await asyncio.wait(self._tasks.values())
-        self._seen += [live for _, live in self._again if live.last_seen > live.written]
+        self._seen += [live for _, live in self._again if live.last_seen != live.written]
         self._again.clear()
         await self._write_seen()
         await self._write_ends()
@@ -120,7 +120,7 @@ class Upkeep:
             self._expired(live, now)
             return
         if live.streams:
-            live.last_seen = max(live.last_seen, now)
+            live.last_seen = now
             if not live.touching:
                 self.seen(live)
         elif now - live.last_seen >= self.idle:
@@ -145,7 +145,7 @@ class Upkeep:
     def _gather_seen(self, now: float) -> None:
         while self._again and self._again[0][0] <= now:
             live = self._again.popleft()[1]
-            if live.ended is not None or live.last_seen <= live.written:
+            if live.ended is not None or live.last_seen == live.written:
                 live.touching = False
             else:
                 self._seen.append(live)

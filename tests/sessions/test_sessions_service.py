@@ -7,6 +7,7 @@ import gc
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from session_people import Clock, person
@@ -17,6 +18,7 @@ from proxy.sessions.bus import Bus
 from proxy.sessions.live import Gone, LiveSession
 from proxy.sessions.seal import Sealer
 from proxy.sessions.service import TRUSTED_FOR, Sessions
+from proxy.sessions.sqlite import SqliteStore
 from proxy.sessions.store import KEEP, SessionStore, StoreUnavailable
 from proxy.sessions.ticket import TicketRefused
 from proxy.settings import schema
@@ -415,19 +417,21 @@ class TestClockJumps:
         clock.jump(-30)
         assert isinstance(await sessions.load(handle, APP), LiveSession)
 
-    async def test_backwards_the_idle_time_runs_again(self, sessions: Sessions, clock: Clock) -> None:
-        live, handle = await logged_in(sessions, clock.pass_(7200))
+    async def test_what_was_seen_by_a_clock_ahead_is_corrected(self, sessions: Sessions, clock: Clock) -> None:
+        live, handle = await logged_in(sessions, clock())
         await sessions.load(handle, APP)
-        clock.jump(7200)
-        sessions.cached(handle, APP, clock())
+        clock.jump(1800)
+        await settled(sessions)
+        assert sessions.cached(handle, APP, clock()) is live
         sessions.expire(clock())
         await settled(sessions)
-        live.ended = None
-        sessions.cached(handle, APP, clock.jump(-7200))
-        for _ in range(3):
+        assert (await sessions.store.get(live.sid)).last_seen == clock()
+        last = clock.jump(-1800)
+        assert sessions.cached(handle, APP, last) is live
+        for _ in range(2):
             sessions.expire(clock.pass_(40))
             await settled(sessions)
-        assert (await sessions.store.get(live.sid)).last_seen <= clock()
+        assert (await sessions.store.get(live.sid)).last_seen == last
 
     async def test_forwards_ends_and_nothing_is_deleted(self, sessions: Sessions, clock: Clock) -> None:
         live, handle = await logged_in(sessions, clock())
@@ -588,6 +592,26 @@ class TestStoreDown:
         sessions.expire(clock.pass_(1))
         await settled(sessions)
         assert (await sessions.store.get(live.sid)).ended is Reason.SESSION_EXPIRED
+
+
+async def test_a_replaced_database_ends_what_it_does_not_know(sqlite: SqliteStore, clock: Clock) -> None:
+    sessions = Sessions(sqlite, Bus(sqlite, None, interval=3600, clock=clock), SEALER, SETTINGS, clock, clock.monotonic)
+    await sessions.start()
+    live, handle = await logged_in(sessions, clock())
+    await sessions.load(handle, APP)
+    stream = Stream(live)
+    remove_all(sqlite.path)
+    await settled(sessions)
+    assert stream.cuts == [Reason.SESSION_REVOKED]
+    assert await sessions.load(handle, APP) == UNKNOWN
+    other, handle = await logged_in(sessions, clock())
+    assert await sessions.load(handle, APP) is other
+    await sessions.close()
+
+
+def remove_all(path: Path) -> None:
+    for each in path.parent.glob("state.db*"):
+        each.unlink()
 
 
 async def test_nothing_secret_is_shown(sessions: Sessions, clock: Clock) -> None:
