@@ -73,6 +73,7 @@ class LyingProvider:
     def __init__(self) -> None:
         self.open = asyncio.Event()
         self.open.set()
+        self._came = asyncio.Event()
         self.lie: dict[str, Any] = {}
         self.requests: list[tuple[str, dict[str, str], str]] = []
         self.keys: list[dict[str, Any]] = KEYS
@@ -112,6 +113,12 @@ class LyingProvider:
             "groups": ["sre", "staff"],
             "sid": "provider-session-1",
         }
+
+    async def until_asked(self, path: str, times: int) -> None:
+        """Wait until so many requests came to `path`."""
+        while self.asked(path) < times:
+            self._came.clear()
+            await self._came.wait()
 
     def id_token(self, access_token: str = "at-1", lie: dict[str, Any] | None = None) -> str:
         """An ID token as the current lie wants it."""
@@ -194,6 +201,7 @@ class LyingProvider:
 
     def _record(self, request: web.Request, form: dict[str, str]) -> None:
         self.requests.append((request.path, form, request.headers.get("Authorization", "")))
+        self._came.set()
 
     def _answer(self, what: str, truth: dict[str, Any]) -> web.StreamResponse:
         """A lie about a document may also be `status`, `raw` (the body), `size` (so many bytes) or `location`."""

@@ -32,12 +32,10 @@ async def test_whoever_comes_while_the_keys_are_being_read_waits_for_them(
     clock.now += 2
     idp.open.clear()
     tabs = [asyncio.create_task(login(provider, idp))]
-    while idp.asked("/keys") < 2:
-        await asyncio.sleep(0)
+    await idp.until_asked("/keys", 2)
     clock.now -= 1.5  # as if the last attempt were half a second ago
     tabs += [asyncio.create_task(login(provider, idp)) for _ in range(9)]
-    while idp.asked("/token") < 11:
-        await asyncio.sleep(0)
+    await idp.until_asked("/token", 11)
     for _ in range(100):
         await asyncio.sleep(0)
     assert not any(tab.done() for tab in tabs)
