@@ -57,7 +57,7 @@ test-provider: $(VENV)/.dev tests/provider/node_modules/.stamp ## the certified 
 	$(PY) -m pytest -m provider $(ARGS)
 
 fuzz: $(VENV)/.dev ## every fuzzer for SECONDS (20) each
-	@for fuzzer in tests/fuzz/fuzz_*.py; do $(PY) $$fuzzer $(SECONDS) || exit 1; done
+	$(PY) tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)
 
 bench: $(VENV)/.dev ## the benchmark table; installs the peers it compares with; ARGS=--quick
 	PYTHON=$(PY) loadtests/bench.sh $(ARGS)
