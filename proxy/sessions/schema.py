@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -65,7 +66,10 @@ def connect(path: Path, *, create: bool, deadline: float) -> sqlite3.Connection:
     """
     if create:
         make_private(path.parent)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # Only when it is not there: closing any descriptor of the file drops the locks that SQLite holds for this
+        # whole process (sqlite.org/howtocorrupt.html, section 2.2), and others would then take the log from under us.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
