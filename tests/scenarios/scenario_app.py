@@ -1,7 +1,7 @@
 """An app behind the proxy, on plain sockets, that writes down every request it gets and plays a part by path.
 
-    /download/N   N bytes            /stream   events until somebody hangs up     /ws     a WebSocket that echoes
-    /hold         waits for `gate`   /early    103 before 200                     else    what it was asked, as JSON
+/download/N   N bytes            /stream   events until somebody hangs up     /ws     a WebSocket that echoes
+/hold         waits for `gate`   /early    103 before 200                     else    what it was asked, as JSON
 """
 
 from __future__ import annotations
@@ -113,7 +113,13 @@ class App:
         }
 
     def _say(
-        self, writer: asyncio.StreamWriter, status: int, body: bytes, *lines: str, method: str = "GET", kind: str = "json"
+        self,
+        writer: asyncio.StreamWriter,
+        status: int,
+        body: bytes,
+        *lines: str,
+        method: str = "GET",
+        kind: str = "json",
     ) -> None:
         head = [f"HTTP/1.1 {status} Said", f"Content-Type: application/{kind}", f"Content-Length: {len(body)}"]
         head += ["Server: app", "X-Kept: yes", *lines, "", ""]

@@ -95,7 +95,9 @@ class Browser:
         for _ in range(25):
             if answer.status == 303:
                 url = urljoin(url, answer.header("location") or "")
-            elif answer.header("content-type", ) and (found := _NEXT.search(answer.text)):
+            elif answer.header(
+                "content-type",
+            ) and (found := _NEXT.search(answer.text)):
                 url = urljoin(url, html.unescape(found[1]))
             elif 'name="interaction"' in answer.text:
                 interaction = re.search(r'name="interaction" value="([^"]+)"', answer.text)

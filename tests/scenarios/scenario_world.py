@@ -72,6 +72,13 @@ def make_certificates(folder: Path) -> None:
     (folder / "assertion.key").chmod(0o600)
 
 
+class _Plain(yaml.SafeDumper):
+    """Without anchors and aliases, which the configuration does not allow."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -141,8 +148,10 @@ class World:
     def write(self) -> Path:
         """Write the files as they should be now."""
         (self.folder / "routes").mkdir(exist_ok=True)
-        self.path.write_text(yaml.safe_dump(self.config, sort_keys=False))
-        (self.folder / "routes" / "apps.yaml").write_text(yaml.safe_dump({"routes": self.routes}, sort_keys=False))
+        self.path.write_text(yaml.dump(self.config, Dumper=_Plain, sort_keys=False))
+        (self.folder / "routes" / "apps.yaml").write_text(
+            yaml.dump({"routes": self.routes}, Dumper=_Plain, sort_keys=False)
+        )
         return self.path
 
     # --- the record
@@ -207,9 +216,7 @@ class Inside(World):
         sessions = self.worker.sessions
         live = await sessions.create(identity, "corp", b"", secrets.token_hex(4), time.time())
         hosts = {name: self.host(name).partition(":")[0] for name in names}
-        return {
-            name: f"{SESSION_COOKIE}={await sessions.new_handle(live.sid, host)}" for name, host in hosts.items()
-        }
+        return {name: f"{SESSION_COOKIE}={await sessions.new_handle(live.sid, host)}" for name, host in hosts.items()}
 
     async def sids(self) -> list[str]:
         return [one.record.sid for one in await self.worker.sessions.store.list()]
