@@ -93,7 +93,7 @@ class Journal:
         self._add(event.time, encode_body(event))
 
     def record_encoded(self, moment: float, body: bytes) -> None:
-        """As `record`, for a line made by `event.Template`; `moment` is its time."""
+        """As `record`, for a line made by `template.Template`; `moment` is its time."""
         self._recorded += 1
         self._add(moment, body)
 

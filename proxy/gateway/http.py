@@ -390,7 +390,7 @@ class HttpExchange(Relay):
         self.drop_upstream()
         try:
             self.fail(Reason.INTERNAL_ERROR)
-        except Exception:  # closes the connection instead, whatever broke
+        except Exception:  # noqa: BLE001  # closes the connection instead, whatever broke
             _log.exception("request %s could not even be refused", self.reference)
             self.over = True
             self.connection.abort()

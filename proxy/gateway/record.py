@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from proxy.audit.event import Event, Template, encode_facts, encode_identity
+from proxy.audit.event import Event, encode_facts, encode_identity
+from proxy.audit.template import Template
 from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome

@@ -7,7 +7,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from proxy.net.tls import TlsListener
 from proxy.settings.schema import Limits
@@ -38,7 +38,7 @@ class Acceptor:
         name: str,
         sock: socket.socket,
         tls: TlsListener | None,
-        make: Callable[[str], asyncio.Protocol],
+        make: Callable[[str], Any],
         limits: Limits,
         counts: Counts,
         exempt: Callable[[str], bool] = lambda _address: False,

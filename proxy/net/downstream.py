@@ -72,8 +72,11 @@ class Door(Protocol):
         """The connection is gone."""
 
 
-class Downstream(asyncio.Protocol):
-    """See the module. `deadline` is set by whichever phase is on: head, body, linger here; the rest by the exchange."""
+class Downstream:
+    """See the module. An asyncio protocol by its methods; not a subclass, so that it can be compiled.
+
+    `deadline` is set by whichever phase is on: head, body, linger here; the rest by the exchange.
+    """
 
     __slots__ = (
         "_block",

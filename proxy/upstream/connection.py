@@ -7,7 +7,7 @@ an error, and the connection is never used again.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.wire.body import ChunkedReader
 from proxy.wire.head import CHUNKED, UNTIL_CLOSE, Malformed, ResponseHead, parse_response_head
@@ -48,8 +48,11 @@ class Receiver(Protocol):
         """It caught up."""
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """A connection that carries one request at a time for the `Receiver` it was started for."""
+class UpstreamConnection:
+    """A connection that carries one request at a time for the `Receiver` it was started for.
+
+    An asyncio protocol by its methods; not a subclass, so that it can be compiled.
+    """
 
     __slots__ = (
         "_buffer",
@@ -69,7 +72,11 @@ class UpstreamConnection(asyncio.Protocol):
         "write",
     )
 
-    IDLE, HEAD, BODY, TUNNEL, DEAD = range(5)
+    IDLE: Final = 0
+    HEAD: Final = 1
+    BODY: Final = 2
+    TUNNEL: Final = 3
+    DEAD: Final = 4
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from proxy.upstream.connection import Receiver, UpstreamConnection
 from proxy.upstream.origin import Origin, context_of
@@ -101,7 +102,7 @@ class Pool:
         else:
             receiver.upstream_connected(made)
 
-    def _new(self) -> UpstreamConnection:
+    def _new(self) -> Any:  # an asyncio protocol by its methods
         return UpstreamConnection(self)
 
     def give_back(self, connection: UpstreamConnection) -> None:
