@@ -65,7 +65,7 @@ class Traffic:
         except _FAILURES as error:
             now = time.monotonic()
             self.ledger.given_up[request] = now
-            self.ledger.failed.append((began, now, f"{kind} {request}: {error!r}"))
+            self.ledger.failed.append((began, now, f"{kind} {request}: {type(error).__name__} {error}"))
             return
         self.ledger.answered[request] = time.monotonic()
         self.ledger.kinds[kind] += 1
@@ -170,7 +170,7 @@ async def pipelines(traffic: Traffic) -> None:
         except _FAILURES as error:
             now = time.monotonic()
             traffic.ledger.given_up.update(dict.fromkeys(requests, now))
-            traffic.ledger.failed.append((began, now, f"pipeline {requests[0]}: {error!r}"))
+            traffic.ledger.failed.append((began, now, f"pipeline {requests[0]}: {type(error).__name__} {error}"))
             continue
         traffic.ledger.answered.update(dict.fromkeys(requests, time.monotonic()))
         traffic.ledger.kinds["pipelined GET"] += len(requests)
