@@ -1,0 +1,301 @@
+"""The whole proxy in this process, on real sockets, with a witness behind it: `Stack`. One per test module.
+
+Nothing is replaced: the worker is the one that `ostiary serve` runs, built from a configuration file, with a session
+in its store. Its ticker is stopped, so that deadlines pass only when a test says so (`Stack.pass_time`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from recording_origin import RecordingOrigin
+from strict_reader import Message, read_response
+
+from proxy.app.worker import Worker
+from proxy.model.identity import Identity
+from proxy.pki import Authority
+from proxy.pki.authority import new_key, private_pem
+from proxy.settings.load import load
+
+HOST = "app.test"
+OTHER = "other.test"
+LOGIN = "login.test"
+
+
+def staff() -> list[dict[str, Any]]:
+    """The rule that admits who is logged in; a new one each time, because the configuration has no aliases."""
+    return [{"name": "staff", "groups": ["staff"]}]
+
+
+def routes(origin: str) -> list[dict[str, Any]]:
+    """The routes of every stack: one app in several guises."""
+    return [
+        {"name": "app", "from": f"https://{HOST}", "to": origin, "allow": staff()},
+        {"name": "forbidden", "from": f"https://{OTHER}", "to": origin, "allow": [{"name": "no", "groups": ["none"]}]},
+        {"name": "public", "from": f"https://{HOST}/public", "to": origin, "public": True},
+        {"name": "upload", "from": f"https://{HOST}/upload", "to": origin, "allow": staff(), "body_bytes": 1024},
+        {
+            "name": "sockets",
+            "from": f"https://{HOST}/sockets",
+            "to": origin,
+            "allow": staff(),
+            "websocket_origins": ["https://friend.test"],
+        },
+        {"name": "none", "from": f"https://{HOST}/plain", "to": origin, "allow": staff(), "upgrades": []},
+        {
+            "name": "stripped",
+            "from": f"https://{HOST}/stripped",
+            "to": origin,
+            "allow": staff(),
+            "strip_prefix": True,
+            "host": "rewrite",
+        },
+        {
+            "name": "any-host",
+            "from": "https://*.wild.test",
+            "to": origin,
+            "public": True,
+        },
+    ]
+
+
+class Client(asyncio.Protocol):
+    """One connection to the proxy. Reads responses strictly; `silent` is what came that no test has read yet."""
+
+    def __init__(self) -> None:
+        self.silent = b""
+        self.eof = False
+        self.reset = False  # hung up on so rudely that an answer might have been lost
+        self._news = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]  # a stream transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the proxy."""
+        self.silent += data
+        self._news.set()
+
+    def eof_received(self) -> bool:
+        """The proxy will say no more."""
+        self.eof = True
+        self._news.set()
+        return self.transport.get_extra_info("ssl_object") is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody will say any more."""
+        self.reset = isinstance(exc, ConnectionResetError | BrokenPipeError)
+        self.eof = True
+        self._news.set()
+
+    async def send(self, data: bytes, *, by: int = 0) -> None:
+        """Send; `by` bytes at a time, each in a segment of its own, until the proxy has hung up."""
+        for at in range(0, len(data), by or len(data)):
+            if self.eof or self.transport.is_closing():
+                return
+            self.transport.write(data[at : at + (by or len(data))])
+            if by:
+                await settle(2)
+
+    def half_close(self) -> None:
+        """Say that no more will be sent."""
+        self.transport.write_eof()
+
+    async def _more(self, seconds: float = 5.0) -> bool:
+        if self.eof:
+            return False
+        self._news.clear()
+        async with asyncio.timeout(seconds):
+            await self._news.wait()
+        return not self.eof
+
+    async def response(self, method: str = "GET") -> Message | None:
+        """The next response, or None when the proxy hung up without one. It may be incomplete."""
+        while True:
+            found = read_response(self.silent, method, closed=self.eof)
+            if found is not None and found[0].complete:
+                break
+            if self.eof:
+                break
+            await self._more()
+        if found is None:
+            return None
+        message, size = found
+        self.silent = self.silent[size:]
+        return message
+
+    async def closed(self) -> bool:
+        """Wait until the proxy has hung up. False when it sent something first."""
+        before = self.silent
+        while await self._more():
+            pass
+        return self.silent == before
+
+    async def raw(self, size: int) -> bytes:
+        """The next bytes, as they are."""
+        while len(self.silent) < size and await self._more():
+            pass
+        data, self.silent = self.silent[:size], self.silent[size:]
+        return data
+
+    async def nothing(self) -> bool:
+        """Whether nothing comes while both sides have had every chance to move."""
+        await settle()
+        return not self.silent and not self.eof
+
+    def close(self) -> None:
+        """Hang up."""
+        self.transport.abort()
+
+
+async def settle(rounds: int = 12) -> None:
+    """Let what is on its way arrive: on loopback every hop takes one turn of the loop."""
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+
+
+class Stack:
+    """The proxy and its witness."""
+
+    def __init__(self, folder: Path, limits: dict[str, Any], changes: dict[str, dict[str, Any]]) -> None:
+        self.folder = folder
+        self.origin = RecordingOrigin()
+        self._sockets = {name: _listening() for name in ("clear", "tls", "redirect")}
+        self.port, self.tls_port, self.redirect_port = (
+            sock.getsockname()[1] for sock in (self._sockets[name] for name in ("clear", "tls", "redirect"))
+        )
+        self._write(limits, changes)
+
+    def _write(self, limits: dict[str, Any], changes: dict[str, dict[str, Any]]) -> None:
+        now = time.time()
+        authority = Authority.create("test", now=now)
+        issued = authority.server([HOST, OTHER, LOGIN, "*.wild.test"], now=now)
+        files = {
+            "ca.crt": authority.cert_pem,
+            "site.crt": issued.cert_pem,
+            "site.key": issued.key_pem,
+            "assertion.key": private_pem(new_key()),
+        }
+        for name, data in files.items():
+            (self.folder / name).write_bytes(data)
+            (self.folder / name).chmod(0o600)
+        configuration = {
+            "listeners": [
+                {"address": f"127.0.0.1:{self.port}", "cleartext": "proxy"},
+                {
+                    "address": f"127.0.0.1:{self.tls_port}",
+                    "tls": {"certificates": [{"cert": "site.crt", "key": "site.key"}]},
+                },
+                {"address": f"127.0.0.1:{self.redirect_port}"},
+            ],
+            "login": {"url": f"https://{LOGIN}"},
+            "assertion": {"key": "assertion.key"},
+            "state": "memory:",
+            "audit": {"file": "audit.jsonl"},
+            "routes": "routes/",
+            "workers": 1,
+        }
+        if limits:
+            configuration["limits"] = limits
+        (self.folder / "routes").mkdir()
+        written = routes(f"http://127.0.0.1:{self.origin.port}")
+        for route in written:
+            route.update(changes.get(str(route["name"]), {}))
+        (self.folder / "routes" / "all.yaml").write_text(yaml.safe_dump({"routes": written}), "utf-8")
+        (self.folder / "ostiary.yaml").write_text(yaml.safe_dump(configuration), "utf-8")
+
+    async def start(self) -> None:
+        """Start both and log somebody in."""
+        await self.origin.start()
+        settings = load(self.folder / "ostiary.yaml")
+        addresses = [listener.address for listener in settings.configuration.listeners]
+        sockets = dict(zip(addresses, self._sockets.values(), strict=True))
+        self.worker = Worker(settings, sockets, 0)
+        await self.worker.start()
+        self.worker.ticker.stop()
+        person = Identity(
+            kind="person", subject="1", provider="corp", email="ann@example.com", groups=frozenset(("staff",))
+        )
+        live = await self.worker.sessions.create(person, "corp", b"", "", time.time())
+        self.handle = await self.worker.sessions.new_handle(live.sid, HOST)
+        self.other_handle = await self.worker.sessions.new_handle(live.sid, OTHER)
+
+    async def close(self) -> None:
+        """Stop both."""
+        await self.worker.close()
+        await self.origin.close()
+        for sock in self._sockets.values():
+            sock.close()
+
+    async def connect(self, port: int | None = None, tls: str | None = None, *, window: int = 0) -> Client:
+        """A new connection. `tls` is the name to ask for ("" for none); `window` a small receive buffer."""
+        sock = socket.socket()
+        if window:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, ("127.0.0.1", port or (self.port if tls is None else self.tls_port)))
+        if tls is None:
+            _, client = await loop.create_connection(Client, sock=sock)
+            return client
+        context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
+        context.check_hostname = False
+        _, client = await loop.create_connection(Client, sock=sock, ssl=context, server_hostname=tls)
+        return client
+
+    def fill(self, text: str) -> bytes:
+        """Bytes written as Latin-1 text, with {host}, {cookie} {first} (both
+        as lines), {other} (a handle for another host) and {kilobyte} filled in."""
+        text = text.replace("{first}", "Host: {host}\r\nCookie: {cookie}\r\n")
+        text = text.replace("{host}", HOST).replace("{cookie}", f"__Host-ostiary={self.handle}")
+        text = text.replace("{other}", self.other_handle).replace("{kilobyte}", "." * 1024)
+        return text.encode("latin-1")
+
+    def request(self, line: str = "GET /x HTTP/1.1", fields: Iterable[str] = (), body: str = "") -> bytes:
+        """A request of somebody who is logged in."""
+        return self.fill("\r\n".join([line, "Host: {host}", "Cookie: {cookie}", *fields]) + "\r\n\r\n" + body)
+
+    def pass_time(self, seconds: float) -> None:
+        """The clock of all deadlines goes on."""
+        ticker = self.worker.ticker
+        ticker.tick(ticker.now + seconds)
+
+    async def answered_as_ever(self, path: str = "/canary") -> Message:
+        """The next person's request gets its own answer; returns what the origin saw of it."""
+        self.origin.forget()
+        client = await self.connect()
+        await client.send(self.request(f"GET {path} HTTP/1.1"))
+        response = await client.response()
+        client.close()
+        assert response is not None
+        assert (response.status, response.body) == (200, f"answer to GET {path} HTTP/1.1".encode())
+        assert len(self.origin.saw.requests) == 1
+        return self.origin.saw.requests[0]
+
+
+def _listening() -> socket.socket:
+    sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    sock.setblocking(False)
+    return sock
+
+
+@contextlib.asynccontextmanager
+async def running(
+    folder: Path, limits: dict[str, Any] | None = None, changes: dict[str, dict[str, Any]] | None = None
+) -> AsyncIterator[Stack]:
+    """A started stack. `changes` replaces keys of routes, by name."""
+    stack = Stack(folder, limits or {}, changes or {})
+    await stack.start()
+    try:
+        yield stack
+    finally:
+        await stack.close()
