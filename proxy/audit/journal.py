@@ -78,8 +78,8 @@ class Journal:
         self._hurry = threading.Event()
         self._progress = threading.Condition()
         self._open_run()
-        self._thread = threading.Thread(target=self._write_until_closed, name="audit", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._write_until_closed, name="audit", daemon=True)
+        self._writer.start()
 
     def __repr__(self) -> str:
         state = "writable" if self.writable else "failing"
@@ -137,7 +137,7 @@ class Journal:
         self._closing = True
         self._hurry.set()
         self._wake.set()
-        self._thread.join(timeout)
+        self._writer.join(timeout)
         if missing := len(self._lines) + self.lost - self._lost_told:
             log.error("audit: %d records could not be written to %s and are lost", missing, self._file)
 

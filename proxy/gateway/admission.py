@@ -9,7 +9,7 @@ from proxy.model.facts import Facts
 from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome, Verdict
-from proxy.policy import decide
+from proxy.policy.decide import decide
 from proxy.wire.head import RequestHead
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ class Cell:
     __slots__ = ("buckets", "value")
 
     def __init__(self, family: Family) -> None:
-        self.value: float = 0
+        self.value: float = 0.0
         self.buckets = [0] * (len(family.bounds) + 1) if family.bounds else []
 
 
