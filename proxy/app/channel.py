@@ -1,22 +1,23 @@
-"""The words between the supervisor and its workers: JSON lines over a socket pair."""
+"""The words between the supervisor and its workers: MessagePack over a socket pair, each behind its length."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
-_LIMIT = 16 * 1024 * 1024  # a worker's metrics with ten thousand routes fit
+_LENGTH = 4  # bytes of a message's length, big endian
 
 
 class Message(msgspec.Struct, omit_defaults=True):
-    """One line. `word` says what it is; an answer carries the `number` of its question.
+    """`word` says what it is; an answer carries the `number` of its question. `data` may hold bytes.
 
-    supervisor → worker: prepare, commit, discard, metrics, drain
-    worker → supervisor: ready, status, answer
+    supervisor → worker: build, serve, prepare, commit, discard, metrics, drain
+    worker → supervisor: built, status, answer
     """
 
     word: str
@@ -26,8 +27,8 @@ class Message(msgspec.Struct, omit_defaults=True):
     data: Any = None
 
 
-_decoder = msgspec.json.Decoder(Message)
-_encoder = msgspec.json.Encoder()
+_decoder = msgspec.msgpack.Decoder(Message)
+_encoder = msgspec.msgpack.Encoder()
 
 
 class Channel:
@@ -40,25 +41,26 @@ class Channel:
     @classmethod
     async def over(cls, sock: socket.socket) -> Channel:
         """Take over a connected Unix socket."""
-        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=_LIMIT)
-        return cls(reader, writer)
+        return cls(*await asyncio.open_unix_connection(sock=sock))
 
     def say(self, message: Message) -> None:
-        """Send a line, unless the other side is gone."""
+        """Send, unless the other side is gone."""
         if not self._writer.is_closing():
-            self._writer.write(_encoder.encode(message) + b"\n")
+            encoded = _encoder.encode(message)
+            self._writer.write(len(encoded).to_bytes(_LENGTH, "big") + encoded)
 
     async def messages(self) -> AsyncIterator[Message]:
         """What the other side says."""
         while True:
             try:
-                line = await self._reader.readline()
-            except (OSError, ValueError):
+                length = int.from_bytes(await self._reader.readexactly(_LENGTH), "big")
+                encoded = await self._reader.readexactly(length)
+            except (OSError, asyncio.IncompleteReadError):
                 return
-            if not line:
-                return
-            yield _decoder.decode(line)
+            yield _decoder.decode(encoded)
 
-    def close(self) -> None:
-        """Hang up."""
+    async def close(self) -> None:
+        """Hang up, once everything said is on its way."""
         self._writer.close()
+        with contextlib.suppress(OSError):  # the other side was faster
+            await self._writer.wait_closed()

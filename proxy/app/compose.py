@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
 from cryptography import x509
 
-from proxy.assertion import Signer
+from proxy.app.errors import Unusable
+from proxy.app.providers import Built, build_providers
+from proxy.assertion import Signer, SigningError
 from proxy.authn.mtls import CertificateVerifier
 from proxy.authn.oidc import OidcProvider
 from proxy.gateway.plan import RoutePlan
 from proxy.gateway.snapshot import Snapshot
-from proxy.net.tls import TlsListener
+from proxy.net.tls import TlsListener, TlsUnusable
 from proxy.policy import compile_policy
-from proxy.settings.schema import Route, Settings, Size, Timeouts, Tls, WeightedUpstream
-from proxy.settings.secrets import read_secret
-from proxy.upstream.origin import Origin, parse_origin
+from proxy.settings.schema import Listener, Route, Settings, Size, Timeouts, Tls, WeightedUpstream
+from proxy.upstream.origin import Origin, OriginUnusable, parse_origin
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import Target
 
 CONTROL_ROUTE = "ostiary"
 _CONTROL_BODY = Size(64 * 1024)
-
-
-class Unusable(Exception):
-    """The configuration is well-formed but cannot be put into force; the message says what and why."""
 
 
 class Plan(NamedTuple):
@@ -37,6 +34,7 @@ class Plan(NamedTuple):
     snapshot: Snapshot
     signer: Signer
     providers: Mapping[str, OidcProvider]
+    built: Mapping[str, Built]  # the same providers, with what they were made of
     tls: Mapping[str, TlsListener]  # by listener address
     pools: Mapping[tuple[object, ...], Pool]
 
@@ -44,23 +42,25 @@ class Plan(NamedTuple):
 def restart_needed(old: Settings, new: Settings) -> str:
     """What a reload cannot change, if that is what changed; "" when all of it can."""
     before, after = old.configuration, new.configuration
-    for name in ("state", "audit", "admin", "workers"):
-        if getattr(before, name) != getattr(after, name):
-            return f"{name}: a change here takes a restart"
-    if [_fixed(one) for one in before.listeners] != [_fixed(one) for one in after.listeners]:
-        return "listeners: a change of addresses, or from or to TLS, takes a restart"
+    changed = [name for name in ("state", "audit", "admin", "workers") if getattr(before, name) != getattr(after, name)]
     if before.sessions.key != after.sessions.key:
-        return "sessions.key: a change here takes a restart"
-    return ""
+        changed.append("sessions.key")
+    changed += _changed_listeners(before.listeners, after.listeners)
+    return f"{', '.join(changed)}: a change here takes a restart" if changed else ""
 
 
-def _fixed(listener: object) -> tuple[object, ...]:
-    return (
-        getattr(listener, "address", None),
-        getattr(listener, "tls", None) is None,
-        getattr(listener, "cleartext", None),
-        getattr(listener, "trusted_proxies", None),
-    )
+def _changed_listeners(before: Sequence[Listener], after: Sequence[Listener]) -> list[str]:
+    """Addresses that came or went, and those whose nature is another."""
+    old, new = ({one.address: (one.tls is None, one.cleartext) for one in each} for each in (before, after))
+    return [
+        *(f"listeners ({address} is new)" for address in new if address not in old),
+        *(f"listeners ({address} is gone)" for address in old if address not in new),
+        *(
+            f"listeners (tls or cleartext of {address})"
+            for address in new
+            if old.get(address, new[address]) != new[address]
+        ),
+    ]
 
 
 class Composer:
@@ -77,10 +77,15 @@ class Composer:
         self._control = f"unix:{control_socket}"
         self._clock = clock
         self._monotonic = monotonic
-        self._secrets: dict[str, bytes | None] = {}
 
     def build(self, settings: Settings, before: Plan | None = None) -> Plan:
-        """Raises Unusable, TlsUnusable, OriginUnusable, SecretUnavailable, ValueError: nothing is in force then."""
+        """Raises Unusable, and then nothing about what is in force has changed."""
+        try:
+            return self._build(settings, before)
+        except (TlsUnusable, OriginUnusable, ValueError) as error:
+            raise Unusable(str(error)) from None
+
+    def _build(self, settings: Settings, before: Plan | None) -> Plan:
         configuration = settings.configuration
         pools: dict[tuple[object, ...], Pool] = {}
         known = {} if before is None else before.pools
@@ -92,11 +97,15 @@ class Composer:
             for one in configuration.listeners
             if one.tls is not None and one.tls.client_ca is not None
         }
+        built = build_providers(
+            configuration.login.providers, {} if before is None else before.built, self._http, self._clock
+        )
         return Plan(
             settings=settings,
             snapshot=Snapshot(settings, plans, control, verifiers),
             signer=signer_of(settings),
-            providers=self._providers(settings, before),
+            providers={name: one.provider for name, one in built.items()},
+            built=built,
             tls=tls,
             pools=pools,
         )
@@ -155,18 +164,6 @@ class Composer:
         policy = compile_policy(allow=(), deny=(), public=True)
         return RoutePlan(route, policy, self._target(route, pools, known), control=True, body_limit=_CONTROL_BODY)
 
-    def _providers(self, settings: Settings, before: Plan | None) -> dict[str, OidcProvider]:
-        providers = {}
-        for provider in settings.configuration.login.providers:
-            secret = read_secret(provider.client_secret) if provider.client_secret is not None else None
-            old = None if before is None else before.providers.get(provider.name)
-            if old is not None and old.settings == provider and self._secrets.get(provider.name) == secret:
-                providers[provider.name] = old  # with the keys and metadata it has fetched
-            else:
-                self._secrets[provider.name] = secret
-                providers[provider.name] = OidcProvider(provider, secret, self._http, self._clock)
-        return providers
-
 
 def verifier_of(tls: Tls) -> CertificateVerifier:
     """The judge of client certificates for one listener. Raises Unusable naming the file."""
@@ -199,4 +196,8 @@ def signer_of(settings: Settings) -> Signer:
             keys.append(Path(file).read_bytes())
         except OSError as error:
             raise Unusable(f"{file}: {error.strerror}; `ostiary certs --help` shows how to make a key") from None
-    return Signer(keys, settings.configuration.login.url, assertion.lifetime)
+    try:
+        return Signer(keys, settings.configuration.login.url, assertion.lifetime)
+    except SigningError as error:
+        files = ", ".join((assertion.key, *assertion.previous))
+        raise Unusable(f"assertion ({files}): {error}") from None

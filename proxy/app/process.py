@@ -1,6 +1,7 @@
 """A worker as a process of its own: started by the supervisor with its sockets, told what to do over a channel.
 
-Started as `python -m proxy.app.process`, with the work order as JSON in its one argument.
+Its one argument is the work order, as JSON; everything else, the configuration first, comes over the channel. It ends
+when the supervisor says so, and as well when the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -8,109 +9,137 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import pickle
 import signal
 import socket
 import sys
-from pathlib import Path
 
 import msgspec
 import uvloop
 
 from proxy.app.channel import Channel, Message
-from proxy.app.compose import Unusable
+from proxy.app.errors import Unusable
 from proxy.app.worker import Worker
-from proxy.settings.load import load
+from proxy.settings.schema import Settings
 from proxy.telemetry import log
+from proxy.telemetry.log import Format
 
 _log = logging.getLogger("ostiary")
 _STATUS_SECONDS = 1.0
 
 
 class Order(msgspec.Struct):
-    """What a worker is started with: descriptors are inherited."""
+    """What a worker process is started with: descriptors are inherited."""
 
-    config: str
     number: int
     channel: int
     sockets: dict[str, int]  # listener address → descriptor
+    folder: str  # for sockets of our own, mode 0700
+    log_format: Format = "auto"
+    log_level: str = "info"
 
 
 class Process:
-    """Answers the supervisor; ends with it, whatever ends first."""
+    """Obeys the supervisor; ends with it, whatever ends first."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._config = Path(order.config)
+        self._channel: Channel
+        self._worker: Worker | None = None
+        self._status: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Serve until told to stop. Returns the exit code."""
         self._channel = await Channel.over(socket.socket(fileno=self._order.channel))
-        sockets = {address: socket.socket(fileno=fd) for address, fd in self._order.sockets.items()}
-        try:
-            settings = await asyncio.to_thread(load, self._config)
-            self._worker = Worker(settings, sockets, self._order.number)
-            await self._worker.start()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the supervisor says it and decides
-            self._channel.say(Message("ready", ok=False, text=_text(error)))
-            await asyncio.sleep(0.05)
-            return 1
-        gc.collect()
-        gc.freeze()  # what was built at start lives as long as the process: never look at it again
-        self._channel.say(Message("ready", text=settings.revision))
-        status = asyncio.create_task(self._tell_status())
+        told_to_end = False
         async for message in self._channel.messages():
             if message.word == "drain":
+                told_to_end = True
                 break
-            await self._obey(message)
-        else:
-            _log.error("the supervisor is gone; this worker ends")
-        await self._worker.drain()
-        status.cancel()
+            if message.word == "build":
+                if not await self._build(message):
+                    await self._channel.close()
+                    return 1
+            else:
+                self._obey(message)
+        if not told_to_end:
+            _log.error("the supervisor is gone; this worker finishes what is under way and ends")
+        if self._status is not None:
+            self._status.cancel()
+        if self._worker is not None:
+            await self._worker.drain()
         return 0
 
-    async def _obey(self, message: Message) -> None:
-        answer = Message("answer", message.number)
+    async def _build(self, message: Message) -> bool:
+        sockets = {address: socket.socket(fileno=fd) for address, fd in self._order.sockets.items()}
         try:
-            if message.word == "prepare":
-                await self._prepare(message.text)
+            worker = Worker(settings_in(message), sockets, self._order.number, folder=self._order.folder)
+            await worker.build()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the supervisor says it and decides
+            if not isinstance(error, Unusable):
+                _log.debug("cannot start", exc_info=True)
+            self._channel.say(Message("built", ok=False, text=text_of(error)))
+            return False
+        self._worker = worker
+        gc.collect()
+        gc.freeze()  # what was built at start lives as long as the process: never look at it again
+        self._channel.say(Message("built"))
+        self._status = asyncio.create_task(self._tell_status(worker))
+        return True
+
+    def _obey(self, message: Message) -> None:
+        answer = Message("answer", message.number)
+        worker = self._worker
+        assert worker is not None, "the first order is to build"
+        try:
+            if message.word == "serve":
+                worker.serve()
+            elif message.word == "prepare":
+                worker.prepare(settings_in(message))
             elif message.word == "commit":
-                self._worker.commit()
+                worker.commit()
             elif message.word == "discard":
-                self._worker.discard()
+                worker.discard()
             elif message.word == "metrics":
-                answer.data = self._worker.snapshot()
+                answer.data = worker.snapshot()
+        except Unusable as error:
+            answer.ok, answer.text = False, str(error)
         except Exception as error:  # noqa: BLE001  # told to the supervisor, which keeps the old configuration
-            answer.ok, answer.text = False, _text(error)
+            _log.exception("order to %s not carried out", message.word)
+            answer.ok, answer.text = False, text_of(error)
         self._channel.say(answer)
 
-    async def _prepare(self, revision: str) -> None:
-        settings = await asyncio.to_thread(load, self._config)
-        if settings.revision != revision:
-            raise Unusable("the configuration changed again while it was being read")
-        self._worker.prepare(settings)
-
-    async def _tell_status(self) -> None:
+    async def _tell_status(self, worker: Worker) -> None:
         while True:
-            trouble = self._worker.trouble()
+            trouble = worker.trouble()
             self._channel.say(Message("status", ok=not trouble, data=trouble))
             await asyncio.sleep(_STATUS_SECONDS)
 
 
-def _text(error: Exception) -> str:
+def with_settings(word: str, settings: Settings) -> Message:
+    """A message that carries a configuration."""
+    return Message(word, data=pickle.dumps(settings))
+
+
+def settings_in(message: Message) -> Settings:
+    """The configuration in a message."""
+    settings = pickle.loads(message.data)  # noqa: S301  # from our own parent, over a socket pair nobody else holds
+    if not isinstance(settings, Settings):
+        raise TypeError("a configuration was expected")
+    return settings
+
+
+def text_of(error: Exception) -> str:
+    """What went wrong, never empty."""
     return str(error) or type(error).__name__
 
 
 def main() -> int:
     """Entry point of the process."""
     order = msgspec.json.decode(sys.argv[1], type=Order)
-    log.configure(worker=str(order.number))
-    # A terminal sends Ctrl-C to everybody in it: the supervisor is the one who acts on it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    log.configure(format=order.log_format, level=order.log_level, worker=str(order.number))
+    # A terminal sends Ctrl-C, an init system SIGTERM, to everybody at once: the supervisor is the one who acts on it.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Process(order).run())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +27,22 @@ from proxy.authn.refresh import Refresher
 from proxy.gateway.door import House, HttpDoor
 from proxy.gateway.redirector import RedirectDoor
 from proxy.gateway.watch import cut_uncertified
-from proxy.model.facts import Facts
-from proxy.model.identity import Identity
 from proxy.net.acceptor import Acceptor
 from proxy.net.downstream import Door, Downstream
 from proxy.net.ticker import Ticker
-from proxy.policy import opens
+from proxy.net.tls import TlsListener
 from proxy.sessions.bus import Bus
 from proxy.sessions.keyfile import load_or_create_key
 from proxy.sessions.seal import Sealer
 from proxy.sessions.service import Sessions
 from proxy.sessions.store import bus_folder, open_store
-from proxy.settings.schema import Listener, Route, Settings
+from proxy.settings.schema import Listener, Settings
 from proxy.settings.secrets import read_secret
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.process import cost
+from proxy.telemetry.process import report
 from proxy.web.app import make_control
 from proxy.web.context import WebContext
+from proxy.web.visibility import Visibility
 from proxy.wire.forwarded import Network, networks
 
 _log = logging.getLogger("ostiary")
@@ -51,14 +50,24 @@ _SWEEP_SECONDS = 5.0
 
 
 class Worker:
-    """Builds itself from settings and listening sockets (by listener address); then start, reload, drain, close."""
+    """Builds itself from settings and listening sockets (by listener address); then serve, reload, drain, close.
 
-    def __init__(self, settings: Settings, sockets: Mapping[str, socket.socket], number: int) -> None:
+    `folder` is a private one (mode 0700) for a socket of our own; without, the worker makes one.
+    """
+
+    def __init__(
+        self, settings: Settings, sockets: Mapping[str, socket.socket], number: int, folder: str | None = None
+    ) -> None:
         self.settings = settings
         self.number = number
         self.metrics = Metrics([route.name for route in settings.routes])
         self._sockets = sockets
+        self._folder = folder
+        self._own_folder = ""
+        self._began = time.time()
         self._acceptors: list[Acceptor] = []
+        self._doors: dict[str, HttpDoor] = {}
+        self._tls: dict[str, TlsListener] = {}  # by listener address; a reload changes what is in them
         self._plan: Plan | None = None
         self._prepared: Plan | None = None
         self._swept = 0.0
@@ -66,11 +75,19 @@ class Worker:
     # --- start
 
     async def start(self) -> None:
-        """Build everything and begin to accept. Raises what `Composer.build` raises, OSError, StoreUnavailable…"""
+        """Build everything and begin to accept. Raises as `build` does."""
+        await self.build()
+        self.serve()
+
+    async def build(self) -> None:
+        """Build everything, so that `serve` cannot fail. Raises Unusable, KeyFileUnusable, OSError."""
         configuration = self.settings.configuration
         self.journal = Journal(configuration.audit, worker=self.number)
-        self._folder = tempfile.mkdtemp(prefix="ostiary-")  # mode 0700: our own pages are reached only from here
-        control_socket = str(Path(self._folder) / "control.sock")
+        if self._folder is None:
+            self._folder = self._own_folder = tempfile.mkdtemp(prefix="ostiary-")
+        control_socket = str(Path(self._folder) / f"control-{self.number}.sock")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(control_socket)  # noqa: PTH108  # left by a predecessor that was killed
         self._http = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=10), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
@@ -94,9 +111,15 @@ class Worker:
         await self._start_pages(control_socket)
         self.metrics.info("ostiary_configuration_revision_info", self.settings.revision)
         self.ticker.each.append(self._tick)
-        self.ticker.start()
+        self._tls = dict(plan.tls)
         for listener in configuration.listeners:
-            self._listen(listener)
+            self._acceptors.append(self._acceptor(listener))
+
+    def serve(self) -> None:
+        """Begin to accept."""
+        self.ticker.start()
+        for acceptor in self._acceptors:
+            acceptor.start()
 
     @property
     def plan(self) -> Plan:
@@ -127,7 +150,7 @@ class Worker:
             sealer=self._sealer,
             signer=lambda: self.plan.signer,
             clock=time.time,
-            visible=self._visible,
+            visible=Visibility(lambda: self.plan.settings, time.time),
             log=logging.getLogger("ostiary.web"),
             record=functools.partial(record_event, self.journal, time.time),
         )
@@ -136,48 +159,30 @@ class Worker:
         await self._pages.setup()
         await web.UnixSite(self._pages, control_socket).start()
 
-    def _visible(self, identity: Identity, address: str | None) -> list[Route]:
-        """The routes this person may open from there, in the order of the configuration."""
-        snapshot = self.plan.snapshot
-        shown = []
-        for plan in snapshot.plans:
-            first_page = Facts(
-                route=plan.name,
-                host=plan.source.host,
-                method="GET",
-                path=plan.source.prefix or "/",
-                time=time.time(),
-                address=address,
-            )
-            if not plan.route.hidden and not plan.wildcard and opens(plan.policy, identity, first_page):
-                shown.append(plan.route)
-        return shown
-
-    def _listen(self, listener: Listener) -> None:
-        trusted = networks(listener.trusted_proxies)
-        tls = self.plan.tls.get(listener.address)
-        limits = self.settings.configuration.limits
+    def _acceptor(self, listener: Listener) -> Acceptor:
+        address = listener.address
+        tls = self._tls.get(address)
         door: Door
         acceptor: Acceptor
 
-        def released(address: str) -> None:
-            acceptor.released(address)
+        def released(client: str) -> None:
+            acceptor.released(client)
 
         if tls is None and listener.cleartext == "redirect":
             door = RedirectDoor(self.house, released)
         else:
-            door = HttpDoor(self.house, listener.address, trusted, released)
+            door = self._doors[address] = HttpDoor(self.house, address, networks(listener.trusted_proxies), released)
+        limits = self.settings.configuration.limits
         acceptor = Acceptor(
-            listener.address,
-            self._sockets[listener.address],
+            address,
+            self._sockets[address],
             tls,
-            lambda address: Downstream(door, limits, self.ticker, address),
+            lambda client: Downstream(door, acceptor.limits, self.ticker, client),
             limits,
             self,
-            exempt=lambda address: bool(trusted) and any(_within(address, network) for network in trusted),
+            exempt=lambda client: isinstance(door, HttpDoor) and _within(client, door.trusted),
         )
-        self._acceptors.append(acceptor)
-        acceptor.start()
+        return acceptor
 
     # --- counts (net.acceptor.Counts)
 
@@ -221,9 +226,14 @@ class Worker:
         self.settings = fresh.settings
         self.house.snapshot = fresh.snapshot
         self.house.signer = fresh.signer
-        for address, listener in old.tls.items():
-            listener.adopt(fresh.tls[address])
         configuration = fresh.settings.configuration
+        for address, tls in self._tls.items():
+            tls.adopt(fresh.tls[address])
+        for listener in configuration.listeners:
+            if listener.address in self._doors:
+                self._doors[listener.address].trusted = networks(listener.trusted_proxies)
+        for acceptor in self._acceptors:
+            acceptor.limits = configuration.limits  # from the next connection on
         self.sessions.reconfigure(configuration.sessions)
         self._refresher.reconfigure(configuration.sessions)
         self.metrics.set_routes([route.name for route in fresh.settings.routes])
@@ -237,11 +247,8 @@ class Worker:
 
     def snapshot(self) -> dict[str, list[list[Any]]]:
         """The metrics of this worker."""
-        metrics, name = self.metrics, str(self.number)
-        spent = cost()
-        metrics.set("ostiary_process_cpu_seconds_total", name, value=spent.cpu_seconds)
-        metrics.set("ostiary_process_resident_bytes", name, value=spent.resident_bytes)
-        metrics.set("ostiary_process_open_files", name, value=spent.files)
+        metrics = self.metrics
+        report(metrics, str(self.number), self._began)
         metrics.set("ostiary_sessions_cached", value=len(self.sessions.live()))
         metrics.set("ostiary_audit_lost_total", value=self.journal.lost)
         metrics.set("ostiary_audit_healthy", value=int(self.journal.writable))
@@ -263,6 +270,8 @@ class Worker:
         self.house.draining = True
         for acceptor in self._acceptors:
             acceptor.stop()
+        for sock in self._sockets.values():
+            sock.close()  # who connects now is refused, and may go elsewhere, instead of waiting for nobody
         self._close_idle()
         until = time.monotonic() + self.settings.configuration.limits.shutdown
         while self.house.exchanges and time.monotonic() < until:
@@ -277,6 +286,8 @@ class Worker:
 
     async def close(self) -> None:
         """End everything; the record is flushed last."""
+        for acceptor in self._acceptors:
+            acceptor.stop()
         self.ticker.stop()
         for one in list(self.ticker.watched):
             if isinstance(one, Downstream):
@@ -290,13 +301,15 @@ class Worker:
         await self.sessions.close()
         await self._store.close()
         await self._http.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._own_folder:
+            shutil.rmtree(self._own_folder, ignore_errors=True)
         await asyncio.to_thread(self.journal.close)
         _log.debug("worker %d (pid %d) ended", self.number, os.getpid())
 
 
-def _within(address: str, network: Network) -> bool:
+def _within(address: str, trusted: Sequence[Network]) -> bool:
     try:
-        return ipaddress.ip_address(address) in network
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
+    return any(parsed in network for network in trusted)

@@ -36,17 +36,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    from proxy.app.supervisor import CannotStart, serve
+    from proxy.app.errors import CannotStart
+    from proxy.app.supervisor import serve
     from proxy.net.sockets import AddressUnusable
-    from proxy.settings.problems import ConfigError
+    from proxy.settings.problems import ConfigError, render
     from proxy.telemetry import log
 
     log.configure(format=args.log_format, level=args.log_level)
     try:
-        return serve(args.config)
+        return serve(args.config, log_format=args.log_format, log_level=args.log_level)
     except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
+        print(render(error.problems, colour=sys.stderr.isatty()), file=sys.stderr)
+        print(f"ostiary: cannot start: {args.config} has mistakes", file=sys.stderr)
     except (CannotStart, AddressUnusable, OSError) as error:
         print(f"ostiary: cannot start: {error}", file=sys.stderr)
     return 1

@@ -40,7 +40,7 @@ class Seen:
 
 @dataclass
 class App:
-    """`seen` are the requests so far, `open` the connections now, `hung_up` those that ended while we were answering."""
+    """`seen` are the requests so far, `open` the connections now, `hung_up` those that ended while we answered."""
 
     name: str = "app"
     seen: list[Seen] = field(default_factory=list)

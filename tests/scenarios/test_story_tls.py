@@ -146,7 +146,7 @@ async def test_the_oldest_protocol_spoken_is_a_setting(world: Inside, app: App, 
                 assert (await line.request("GET", "/", world.host("app"))).status == 200
 
 
-# --- clear text --------------------------------------------------------------------------------------------------------
+# --- clear text ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,143 @@
+"""A changed configuration, into force in all workers or in none."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import time
+from pathlib import Path
+
+from proxy.app.compose import restart_needed
+from proxy.app.workforce import Workforce
+from proxy.settings.load import check
+from proxy.settings.problems import ConfigError, Problem
+from proxy.settings.schema import Settings
+from proxy.settings.secrets import SecretUnavailable, read_secret
+from proxy.settings.watch import Watcher
+from proxy.telemetry.metrics import Metrics
+
+_log = logging.getLogger("ostiary")
+_PREPARE = 60.0
+_COMMIT = 10.0
+_REMIND_EVERY = 6 * 3600.0  # certificates come to their end without any file changing
+
+
+def read(config: Path, said: set[str]) -> Settings:
+    """Load a configuration, and log its warnings that are not in `said` yet. Raises ConfigError."""
+    checked = check(config, strict_files=True, now=time.time())
+    warnings = {_warning(problem) for problem in checked.problems if problem.severity == "warning"}
+    for warning in sorted(warnings - said):
+        _log.warning("%s", warning)
+    said.clear()
+    said |= warnings
+    if checked.settings is None:
+        raise ConfigError(checked.problems)
+    return checked.settings
+
+
+def _warning(problem: Problem) -> str:
+    place = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
+    return f"{place}: {problem.message}" + (f"; {problem.hint}" if problem.hint else "")
+
+
+class Reloading:
+    """Watches the files of a configuration, and puts what changed into force. `said` are the warnings given so far."""
+
+    def __init__(self, config: Path, workforce: Workforce, metrics: Metrics, said: set[str]) -> None:
+        self._config = config
+        self._workforce = workforce
+        self._metrics = metrics
+        self._said = said
+        self._key = _sealing_key(workforce.settings)
+        self._watcher = Watcher(lambda: self._workforce.settings.files, lambda: self.soon("a file changed"))
+        self._wanted: list[str] = []
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to watch."""
+        await self._watcher.start()
+        self._tasks = [asyncio.create_task(self._run(), name="reload"), asyncio.create_task(self._remind())]
+
+    async def stop(self) -> None:
+        """Stop watching. A reload under way is left where it is."""
+        await self._watcher.stop()
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def soon(self, why: str) -> None:
+        """Read the configuration again, once for all who ask before that begins."""
+        self._wanted.append(why)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            why, self._wanted = ", ".join(dict.fromkeys(self._wanted)), []
+            try:
+                await self.now(why)
+            except Exception:  # noqa: BLE001  # the next change must still be looked at
+                _log.exception("the reload broke")
+                self._refused("see the error above")
+
+    async def now(self, why: str) -> bool:
+        """Read the configuration; all workers take it over, or none does and the log says why."""
+        try:
+            fresh = await asyncio.to_thread(read, self._config, self._said)
+        except ConfigError as error:
+            return self._refused(str(error))
+        obstacle = restart_needed(self._workforce.settings, fresh)
+        if obstacle:
+            return self._refused(obstacle)
+        async with self._workforce.changing:
+            return await self._hand_over(fresh, why)
+
+    async def _hand_over(self, fresh: Settings, why: str) -> bool:
+        workforce = self._workforce
+        children = workforce.serving
+        answers = await asyncio.gather(*(child.ask("prepare", _PREPARE, fresh) for child in children))
+        bad = [answer.text for answer in answers if not answer.ok]
+        if bad:
+            await asyncio.gather(*(child.ask("discard", _COMMIT) for child in children))
+            return self._refused(bad[0])
+        workforce.settings = fresh  # whoever dies from here on is followed by one that has it
+        answers = await asyncio.gather(*(child.ask("commit", _COMMIT) for child in children))
+        for child, answer in zip(children, answers, strict=True):
+            if answer.ok:
+                child.settings = fresh
+            else:
+                _log.error("%s; it is replaced", answer.text)
+                child.kill()
+        self._metrics.add("ostiary_reloads_total", "ok")
+        _log.info("reloaded (%s): %d routes, revision %s", why, len(fresh.routes), fresh.revision)
+        if _sealing_key(fresh) != self._key:
+            _log.warning("sessions.key has changed: it is used from the next restart on, which ends all sessions")
+        return True
+
+    def _refused(self, why: str) -> bool:
+        self._metrics.add("ostiary_reloads_total", "refused")
+        _log.error("not reloaded, revision %s stays in force: %s", self._workforce.settings.revision, why)
+        return False
+
+    async def _remind(self) -> None:
+        while True:
+            await asyncio.sleep(_REMIND_EVERY)
+            with contextlib.suppress(ConfigError):  # was said when it was made
+                self._said.clear()
+                await asyncio.to_thread(read, self._config, self._said)
+
+
+def _sealing_key(settings: Settings) -> bytes:
+    """What tells one key from another, and nothing about it."""
+    reference = settings.configuration.sessions.key
+    if reference is None:
+        return b""
+    try:
+        return hashlib.sha256(read_secret(reference)).digest()
+    except SecretUnavailable:
+        return b""
