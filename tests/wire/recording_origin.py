@@ -132,6 +132,7 @@ class _Connection(asyncio.Protocol):
                 break
             self.transport.write(piece)
             await asyncio.sleep(0)
+            await asyncio.sleep(0)
         if answer.then == "close":
             self.transport.close()
         elif answer.then == "half":

@@ -264,6 +264,12 @@ class Stack:
         """A request of somebody who is logged in."""
         return self.fill("\r\n".join([line, "Host: {host}", "Cookie: {cookie}", *fields]) + "\r\n\r\n" + body)
 
+    async def hang_up(self) -> None:
+        """The app closes all connections to it."""
+        for connection in list(self.origin.connections):
+            connection.transport.abort()
+        await settle()
+
     def pass_time(self, seconds: float) -> None:
         """The clock of all deadlines goes on."""
         ticker = self.worker.ticker
