@@ -143,20 +143,20 @@ class Admin(_Strict, frozen=True, kw_only=True):
 class Limits(_Strict, frozen=True, kw_only=True):
     """Every bound on what a client may cost. Deadlines are absolute, not per byte."""
 
-    header_bytes: Size = Size(32 * 1024)
-    header_fields: int = 100
-    header_timeout: Duration = Duration(10)
-    tls_handshake: Duration = Duration(10)
-    keepalive: Duration = Duration(75)
+    header_bytes: Size = Size(32 * 1024)  # of a request head
+    header_fields: int = 100  # of a request
+    header_timeout: Duration = Duration(10)  # until a request head is complete
+    tls_handshake: Duration = Duration(10)  # until it is complete
+    keepalive: Duration = Duration(75)  # without a request
     body_bytes: Size | None = None  # per request; routes may set their own
     body_stall: Duration = Duration(30)  # a request body must keep arriving
     write_stall: Duration = Duration(60)  # a client must keep reading
-    pipeline_bytes: Size = Size(64 * 1024)
+    pipeline_bytes: Size = Size(64 * 1024)  # sent ahead of an answer
     chunk_overhead: Size = Size(16 * 1024)  # framing bytes of a chunked body beyond twice its data
     drain_bytes: Size = Size(256 * 1024)  # body bytes read and dropped after an early answer
     connections: int = 20_000  # per worker
     connections_per_address: int = 2_000  # per worker
-    shutdown: Duration = Duration(30)
+    shutdown: Duration = Duration(30)  # for requests under way when the proxy ends
 
 
 # --- routes ----------------------------------------------------------------------------------------------------
