@@ -7,6 +7,7 @@ What Python did not allocate (OpenSSL, libuv, libc) is the rest of what a proces
 from __future__ import annotations
 
 import json
+import linecache
 import os
 import time
 from collections.abc import Mapping
@@ -54,12 +55,20 @@ def table(before: Mapping[str, int], after: Mapping[str, int], whole: float, mod
         "",
         "| KiB | allocated by |",
         "|---:|---|",
-        *(f"| {size:.2f} | `{line.replace('|', '∣')}` |" for line, size in top if size > 0),
+        *(f"| {size:.2f} | `{_source(place)}` |" for place, size in top),
         f"| {traced - sum(size for _, size in top):.2f} | other lines of Python |",
         f"| {whole - traced:.2f} | the rest: OpenSSL, libuv, libc |",
         "",
     ]
     return "\n".join(rows)
+
+
+def _source(place: str) -> str:
+    """`file:number` with the line itself, short and fit for a table."""
+    name, _, number = place.rpartition(":")
+    text = linecache.getline(name, int(number)).strip()
+    short = name.rpartition("/proxy/")[2] if "/proxy/" in name else Path(name).name
+    return f"{short}:{number} {text}".replace("|", "∣").replace("`", "'")[:110]
 
 
 def _ask(folder: Path, number: int, pid: int) -> dict[str, int]:

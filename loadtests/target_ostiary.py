@@ -89,10 +89,10 @@ class Ostiary(Target):
         deadline = time.monotonic() + within
         assert self.process is not None
         while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(OSError):
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/readyz", timeout=5) as answer:
-                    if answer.status == 200:
-                        return
+            url = f"http://127.0.0.1:{self.admin}/readyz"
+            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
             time.sleep(0.1)
         log = (self.stage.folder / f"ostiary-{self.clear}.log").read_text(errors="replace")[-2000:]
         raise CorrectnessError(f"Ostiary is not ready after {within:.0f} s; it said:\n{log}")

@@ -6,21 +6,21 @@ nothing about the program's own event loop or signal handling changes.
 """
 
 import json
-import linecache
 import os
 import threading
 import time
 import tracemalloc
 from pathlib import Path
 
-_FRAMES = 12
+_FRAMES = 6
 
 
-def _line(frames: tuple[tuple[str, int], ...]) -> str:
+def _place(frames: tuple[tuple[str, int], ...]) -> str:
     """The innermost line of the proxy's own in a traceback (oldest frame last), else the innermost of all."""
+    if any(name == __file__ for name, _ in frames):
+        return ""  # ourselves
     name, number = next((frame for frame in frames if "/proxy/" in frame[0]), frames[0])
-    short = name.rpartition("/proxy/")[2] if "/proxy/" in name else Path(name).name
-    return f"{short}:{number} {linecache.getline(name, number).strip()}"
+    return f"{name}:{number}"
 
 
 def _answer(folder: Path, number: int) -> None:
@@ -30,8 +30,9 @@ def _answer(folder: Path, number: int) -> None:
     for _domain, size, frames, *_ in tracemalloc.take_snapshot().traces._traces:
         line = lines.get(frames)
         if line is None:
-            line = lines[frames] = _line(frames)
+            line = lines[frames] = _place(frames)
         sizes[line] = sizes.get(line, 0) + size
+    sizes.pop("", None)
     draft = folder / f".{number}-{os.getpid()}"
     draft.write_text(json.dumps(sizes))
     draft.rename(folder / f"{number}-{os.getpid()}.json")
