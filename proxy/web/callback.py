@@ -95,7 +95,9 @@ def _restart(visit: Visit, state: State, cookies: tuple[str, ...] = (), prompt: 
     """Start the login again. Somebody who is logged in by now, in another tab, goes straight through."""
     wish = _wish(visit, state)
     wish = wish._replace(restarts=state.restarts + 1, prompt=prompt or state.prompt)
-    return see_other(visit.origins.login + wish.query(), cookies)
+    return _take_along(
+        visit, state, visit.origins.login + wish.query(), "One more moment", "The login starts again.", cookies
+    )
 
 
 def _said_no(visit: Visit, answer: Callback, state: State, retry: str, cookies: tuple[str, ...]) -> Refused:
@@ -157,18 +159,18 @@ def _is_twin(old: SessionRecord, state: State, result: LoginResult) -> bool:
 def _lead_on(visit: Visit, state: State, session: SessionRecord, cookies: tuple[str, ...]) -> web.Response:
     back = visit.place(state.back)
     location = destination(visit, session, back, state.bind, state.restarts)
+    app = app_title(visit, back)
+    text = f"Taking you to {app}." if app else "Taking you to your apps."
+    return _take_along(visit, state, location, "You are logged in", text, cookies)
+
+
+def _take_along(
+    visit: Visit, state: State, location: str, title: str, text: str, cookies: tuple[str, ...]
+) -> web.Response:
+    """To `location`, with the #fragment that this tab put by when the attempt began."""
     if not visit.navigates():
         return see_other(location, cookies)
-    app = app_title(visit, back)
-    return visit.page(
-        "carry",
-        cookies,
-        title="You are logged in",
-        text=f"Taking you to {app}." if app else "Taking you to your apps.",
-        next=location,
-        step="back",
-        attempt=state.attempt,
-    )
+    return visit.page("carry", cookies, title=title, text=text, next=location, step="back", attempt=state.attempt)
 
 
 def _record_failure(visit: Visit, state: State, why: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
-from web_stage import GRAFANA, LOGIN, NAVIGATE, TEAM, WIKI, Browser, login_url, staged
+from web_stage import GRAFANA, LOGIN, NAVIGATE, TEAM, WIKI, Answer, Browser, login_url, staged
 
 from proxy.web.attempts import LIFETIME, MAX_ATTEMPTS
 from proxy.web.endpoints import ATTEMPT_COOKIE, SESSION_COOKIE
@@ -69,6 +70,28 @@ async def test_ten_tabs_at_once_on_no_session_all_arrive() -> None:
         assert sorted(urlsplit(end.url).path for end in ends) == [f"/tab/{n}" for n in range(10)]
         assert await stage.session_of(browser, WIKI) is not None
         assert await stage.session_of(browser, GRAFANA) is not None
+
+
+class Forgetful(Browser):
+    """Loses the cookies of its attempts, once, on the way back: too many tabs did the same."""
+
+    lost: tuple[str, ...] = ()
+
+    async def fetch(self, url: str, *args: Any, **more: Any) -> Answer:
+        if "/callback?" in url and not self.lost:
+            cookies = self.jar["login.apps.test"]
+            self.lost = tuple(cookies.pop(name) for name in list(cookies) if name.startswith(ATTEMPT_COOKIE))
+        return await super().fetch(url, *args, **more)
+
+
+async def test_a_login_that_had_to_start_again_keeps_the_fragment() -> None:
+    async with staged() as stage:
+        browser = Forgetful(stage)
+
+        end = await browser.open(login_url("/page") + "#part-3")
+
+        assert browser.lost
+        assert end.url == f"{WIKI}/page#part-3"
 
 
 async def test_a_tab_that_returns_late_does_not_end_the_session_another_tab_made_meanwhile() -> None:

@@ -1,0 +1,216 @@
+"""The whole product as it is shipped, as programs of their own: what an employee's browser talks to.
+
+`Demo` is `ostiary demo` in an empty folder. `Branch` is the same company with two identity providers, put together
+from the demo's programs so that each can be stopped by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from proxy.demo import certificates
+from proxy.demo.children import Child, Children
+from proxy.demo.layout import APPS, LOOPBACK, Layout, Ports, free_ports, prepare
+from proxy.demo.programs import AppLaunch, IdpLaunch, Registration
+
+ROOT = Path(__file__).parents[2]
+START = 40.0  # seconds; usually it takes three
+
+
+class Product:
+    """Addresses of a running product, and the admin's commands."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+
+    def url(self, name: str, path: str = "/") -> str:
+        """A page of an app (or of the login host) as people type it."""
+        return self.layout.url(name) + path
+
+    async def ostiary(self, *words: str) -> str:
+        """What `ostiary …` prints; fails the test when it is not content."""
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "proxy",
+            *words,
+            "--config",
+            str(self.layout.config),
+            stdout=pipe,
+            stderr=pipe,
+            cwd=ROOT,
+        )
+        output, errors = await process.communicate()
+        assert process.returncode == 0, errors.decode()
+        return output.decode()
+
+    async def sessions_of(self, email: str) -> list[str]:
+        """The sids of a person's sessions."""
+        said = json.loads(await self.ostiary("sessions", "list", "--json"))
+        rows: list[dict[str, Any]] = said["sessions"] if isinstance(said, dict) else said
+        return [row["sid"] for row in rows if email in json.dumps(row)]
+
+    async def revoke(self, *sids: str) -> None:
+        """What an admin does."""
+        for sid in sids:
+            await self.ostiary("sessions", "revoke", sid)
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """Every line of the record so far."""
+        text = (self.layout.home / "var" / "audit.jsonl").read_text("utf-8")
+        return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+
+    def route(self, name: str, text: str) -> None:
+        """Add a route file, or change it, as an admin's editor does: the whole file at once."""
+        target = self.layout.config.parent / "routes" / f"{name}.yaml"
+        written = target.with_suffix(".new")
+        written.write_text(text, "utf-8")
+        written.rename(target)
+
+
+@contextlib.asynccontextmanager
+async def demo(home: Path) -> AsyncIterator[Product]:
+    """`ostiary demo --free-ports` in an empty folder, until the test run ends."""
+    with tempfile.TemporaryFile() as errors:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "proxy", "demo", "--free-ports", "--dir", str(home)),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+        )
+        assert process.stdout is not None
+        said = b""
+        try:
+            async with asyncio.timeout(START):
+                while b"What to try" not in said:
+                    line = await process.stdout.readline()
+                    assert line, _end_of(errors) + said.decode()
+                    said += line
+            reading = asyncio.create_task(process.stdout.read())
+            yield Product(_layout(home, said.decode()))
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+        await reading
+        assert process.returncode == 0, _end_of(errors)
+
+
+def _end_of(errors: Any) -> str:
+    errors.seek(0)
+    return errors.read()[-4000:].decode(errors="replace")
+
+
+def _layout(home: Path, said: str) -> Layout:
+    def port(pattern: str) -> int:
+        found = re.search(pattern, said)
+        assert found, said
+        return int(found[1])
+
+    https = port(r"https://login\.apps\.localhost:(\d+)/")
+    ports = Ports(https=https, idp=port(r"http://127\.0\.0\.1:(\d+)/ "), admin=port(r":(\d+)/metrics"))
+    return Layout(home=home / "var" / f"demo-{https}", ports=ports)
+
+
+class Branch(Product):
+    """The demo's apps behind one proxy and two identity providers, Head office and Branch office.
+
+    `programs` are the running ones by name: headers, live, api, head, branch, proxy.
+    """
+
+    def __init__(self, layout: Layout, children: Children) -> None:
+        super().__init__(layout)
+        self.programs: dict[str, Child] = {}
+        self._children = children
+
+    async def start_app(self, name: str) -> None:
+        """Start a sample app."""
+        app = AppLaunch(
+            name=name,
+            host=LOOPBACK,
+            port=getattr(self.layout.ports, name),
+            audience=self.layout.url(name),
+            issuer=self.layout.url("login"),
+            jwks=self.layout.url("login") + "/.well-known/ostiary/jwks.json",
+            ca=str(self.layout.trust),
+        )
+        self.programs[name] = await self._children.start(name, ["-m", "proxy.demo.apps", name], app)
+
+    async def start_idp(self, name: str, port: int, secret: str) -> None:
+        """Start an identity provider that knows us under `name`."""
+        login = self.layout.url("login")
+        client = Registration(
+            client_id="ostiary",
+            client_secret=secret,
+            redirect_uris=(f"{login}/.ostiary/oidc/{name}/callback",),
+            post_logout_redirect_uris=(f"{login}/.ostiary/logged-out",),
+            backchannel_logout_uri=f"{login}/.ostiary/oidc/{name}/backchannel-logout",
+        )
+        idp = IdpLaunch(host=LOOPBACK, port=port, client=client, ca=str(self.layout.trust))
+        self.programs[name] = await self._children.start(name, ["-m", "proxy.demo.idp"], idp)
+
+    async def start_proxy(self) -> None:
+        """Start `ostiary serve`."""
+        words = ["-m", "proxy", "serve", "--config", str(self.layout.config)]
+        self.programs["proxy"] = await self._children.start("proxy", words)
+
+    async def stop(self, name: str) -> None:
+        """End one of them, and wait until it is gone."""
+        process = self.programs.pop(name).process
+        process.terminate()
+        await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def branch(home: Path) -> AsyncIterator[Branch]:
+    """Everything of the demo with a second identity provider."""
+    ports, second = free_ports(), free_ports().idp
+    layout = prepare(home, ports)
+    certificates.ensure(layout.certs, now=time.time())
+    secret = certificates.new_client_secret(layout.secret)
+    config = yaml.safe_load(layout.config.read_text("utf-8"))
+    (one,) = config["login"]["providers"]
+    config["login"]["providers"] = [
+        one | {"name": "head", "title": "Head office", "domains": ["example.com"]},
+        one | {"name": "branch", "title": "Branch office", "issuer": f"http://{LOOPBACK}:{second}"},
+    ]
+    layout.config.write_text(yaml.safe_dump(config), "utf-8")
+    with tempfile.TemporaryFile() as output:
+        children = Children(output)
+        company = Branch(layout, children)
+        try:
+            await company.start_idp("head", ports.idp, secret)
+            await company.start_idp("branch", second, secret)
+            for name in APPS:
+                await company.start_app(name)
+            await company.start_proxy()
+            for port in (ports.idp, second, ports.headers, ports.live, ports.api, ports.https):
+                await _listening(port, output)
+            yield company
+        finally:
+            await children.stop()
+
+
+async def _listening(port: int, output: Any) -> None:
+    until = time.monotonic() + START
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(LOOPBACK, port)
+        except OSError:
+            assert time.monotonic() < until, _end_of(output)
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
