@@ -2,11 +2,15 @@
 
 `http.py` is the page to read: the life of one request, phases in order. The rest serves it:
 
-    http.py       the life of a request            relay.py     bytes both ways between client and app
-    admission.py  who asks; the facts; the verdict  stamp.py     the head the app gets, with our identity headers
-    answers.py    refusals and redirects            record.py    one line and some counters for each request
-    plan.py       a route, prepared                 snapshot.py  the whole configuration, prepared and immutable
-    door.py       a listener's door: opens an exchange for each request
+    http.py       the life of a request              admission.py  who asks; the facts; the verdict
+    acting.py     refuse, log in, redirect           answers.py    how such an answer is written
+    sending.py    the request to the app             relay.py      the app's answer; flow control; deadlines
+    stamp.py      the head the app gets              upgrade.py    WebSockets and other protocols
+    record.py     one line and some counters for each request
+    plan.py       a route, prepared                  snapshot.py   the whole configuration, prepared, immutable
+    known.py      what follows from a request's fields alone, worked out once
+    door.py       a listener's door: an exchange for each request
+    redirector.py the door of clear text: to https   watch.py      certificates that go bad while a stream is open
 
 Owns the order of phases. Must not know: how sessions are stored, how identities are proved, what pages look like.
 """

@@ -20,58 +20,33 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.gateway import admission
-from proxy.gateway.answers import write_redirect, write_refusal
+from proxy.gateway.acting import Acting
 from proxy.gateway.known import Known
 from proxy.gateway.record import record_exchange
-from proxy.gateway.relay import Relay
 from proxy.gateway.upgrade import upgrade_refused
 from proxy.model.facts import Facts
-from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome, Verdict
 from proxy.net.ticker import NEVER
 from proxy.sessions.live import GONE, Gone, LiveSession
 from proxy.sessions.session import gone_reason
 from proxy.sessions.store import StoreUnavailable
-from proxy.web.endpoints import challenge_location
-from proxy.web.refusals import Refusal, wants
 from proxy.wire.head import RequestHead
 from proxy.wire.host import HostRefused
 from proxy.wire.path import PathRefused, Target, absolute, canonical
 
 if TYPE_CHECKING:
     from proxy.gateway.door import House, Notes
-    from proxy.gateway.plan import RoutePlan
     from proxy.net.downstream import Downstream
 
 _log = logging.getLogger(__name__)
 _DENIED: dict[Reason, Verdict] = {reason: Verdict(Outcome.DENY, reason) for reason in Reason}
 
 
-class HttpExchange(Relay):
+class HttpExchange(Acting):
     """One request and what becomes of it."""
 
-    __slots__ = (
-        "certificate",
-        "cut_reason",
-        "decide_us",
-        "facts",
-        "host",
-        "house",
-        "identity",
-        "known",
-        "listener",
-        "note",
-        "notes",
-        "now",
-        "reference",
-        "route_plan",
-        "session",
-        "snapshot",
-        "started",
-        "target",
-        "verdict",
-    )
+    __slots__ = ()
 
     def __init__(self, house: House, listener: str, connection: Downstream, head: RequestHead, notes: Notes) -> None:
         self.house = house
@@ -84,21 +59,21 @@ class HttpExchange(Relay):
         self.now = house.clock()
         self.reference = house.reference()
         self.host = ""
-        self.known: Known = None  # type: ignore[assignment]  # as target
-        self.target: Target = None  # type: ignore[assignment]  # set by _route; read before only by the record
-        self.route_plan: RoutePlan | None = None
-        self.identity: Identity | None = None
-        self.session: LiveSession | None = None
-        self.certificate: Certificate | None = None
-        self.facts: Facts | None = None
+        self.known = None
+        self.target = None
+        self.route_plan = None
+        self.identity = None
+        self.session = None
+        self.certificate = None
+        self.facts = None
         self.verdict = _DENIED[Reason.INTERNAL_ERROR]
-        self.cut_reason: Reason | None = None
+        self.cut_reason = None
         self.decide_us = 0.0
         self.note = ""
         self.upstream = None
         self.pool = None
         self.tried = ()
-        self.early: list[bytes] = []
+        self.early = []
         self.keep = not head.old and not head.fields.close and not house.draining
         self.over = False
         self.responded = False
@@ -129,13 +104,13 @@ class HttpExchange(Relay):
     def _route(self) -> None:
         head = self.head
         try:
-            known = head.fields.memo
+            known: Known | None = head.fields.memo
             if known is None or known.snapshot is not self.snapshot:
                 known = head.fields.memo = Known(self.snapshot, head.fields)
             self.known = known
             host = self.host = known.host
-            target = head.target
-            self.target = canonical(target) if target[:1] == b"/" else self._absolute_target(target)
+            raw = head.target
+            target = self.target = canonical(raw) if raw[:1] == b"/" else self._absolute_target(raw)
         except (HostRefused, PathRefused) as refused:
             self.fail(Reason.BAD_REQUEST, refused.why)
             return
@@ -147,32 +122,31 @@ class HttpExchange(Relay):
         if head.method in ("CONNECT", "TRACE"):
             self.fail(Reason.NOT_IMPLEMENTED)
             return
-        plan = self.snapshot.plan(host, self.target.path) if host else None
+        plan = self.snapshot.plan(host, target.path) if host else None
         if plan is None:
             self.fail(Reason.NO_ROUTE)
             return
         self.plan = self.route_plan = plan
         if plan.total is not None:
             self.total_deadline = self.connection.ticker.now + plan.total
-        self._identify()
+        self._identify(known.handle)
 
-    def _absolute_target(self, target: bytes) -> Target:
-        full = absolute(target)
+    def _absolute_target(self, raw: bytes) -> Target:
+        full = absolute(raw)
         if full is None:
-            return canonical(target)
+            return canonical(raw)
         if full.authority.lower() != self.head.fields.host.lower():
             # RFC 9112 §3.2.2: absolute-form overrides Host; we refuse to have two opinions.
             raise PathRefused("The absolute target names another host than the Host header.")
         return canonical(full.origin)
 
-    def _identify(self) -> None:
+    def _identify(self, handle: bytes | None) -> None:
         notes = self.notes
         if notes.chain:
             verifier = self.snapshot.verifiers.get(self.listener)
             self.certificate = admission.certificate_of(notes, verifier, self.now)
             if self.certificate is not None:
                 self.identity = admission.service_of(notes, self.certificate)
-        handle = self.known.handle
         if handle is None:
             self._decide(None)
             return
@@ -239,6 +213,7 @@ class HttpExchange(Relay):
         task.add_done_callback(self.house.tasks.discard)
 
     def _decide(self, gone: Gone | None) -> None:
+        assert self.target is not None, "a request is routed before it is decided"
         started = perf_counter()
         problem = self.notes.problem
         self.facts = facts = Facts(
@@ -286,99 +261,7 @@ class HttpExchange(Relay):
             self.house.certified.add(self)
         self.forward()
 
-    # --- acting
-
-    def _challenge(self) -> None:
-        head = self.head
-        want = self._wants()
-        if want == "redirect" and not head.fields.upgrade:
-            location = challenge_location(
-                self.host, self.target.forward.decode("ascii"), self._max_age(), self.plan.route.provider
-            )
-            self._answered(303, write_redirect(self.connection, 303, location, keep=self._keep()))
-        else:
-            self._refuse(self.verdict.reason)
-
-    def _max_age(self) -> float | None:
-        """The age of login that the rule in question accepts."""
-        if self.verdict.reason is not Reason.REAUTHENTICATION_REQUIRED:
-            return None
-        for rule in self.plan.route.allow:
-            if rule.name == self.verdict.rule:
-                return rule.auth_age
-        return 0
-
-    def _redirect(self, url: str, status: int) -> None:
-        location = url.replace("{path}", self.target.forward.decode("ascii"))
-        self._answered(status, write_redirect(self.connection, status, location, keep=self._keep()))
-
-    def fail(self, reason: Reason, note: str = "") -> None:
-        """Refuse for a reason other than the verdict's; the record keeps the rule that had allowed it."""
-        self.verdict = Verdict(Outcome.DENY, reason, self.verdict.rule)
-        self.note = note
-        self._refuse(reason)
-
-    def _refuse(self, reason: Reason) -> None:
-        if self.over:
-            return
-        want = self._wants()
-        verdict = self.verdict
-        refusal = Refusal(
-            reason=reason,
-            rule=verdict.rule,
-            failed=verdict.failed,
-            reference=self.reference,
-            login_url=self._login_url() if verdict.outcome is Outcome.CHALLENGE else None,
-            route_text=self._own_words(),
-            route_link=self._own_link(),
-            identity="" if self.identity is None else self.identity.email or self.identity.subject,
-            host=self.host,
-            target="" if self.target is None else self.target.forward.decode("ascii"),
-            detail=self.note,
-        )
-        status, size = write_refusal(
-            self.connection,
-            refusal,
-            want="json" if want == "json" else "html",
-            keep=self._keep(),
-            head_only=self.head.method == "HEAD",
-        )
-        self._answered(status, size)
-
-    def _own_words(self) -> str | None:
-        plan = self.route_plan
-        return plan.route.refusal.text if plan is not None and plan.route.refusal is not None else None
-
-    def _own_link(self) -> str | None:
-        plan = self.route_plan
-        return plan.route.refusal.link if plan is not None and plan.route.refusal is not None else None
-
-    def _login_url(self) -> str:
-        source = self.plan.source._replace(host=self.host)
-        target = self.target.forward.decode("ascii")
-        return source.origin + challenge_location(self.host, target, self._max_age(), self.plan.route.provider)
-
-    def _wants(self) -> str:
-        field = self.head.field
-        return wants(
-            self.head.method,
-            field(b"accept"),
-            field(b"sec-fetch-mode"),
-            field(b"sec-fetch-dest"),
-            field(b"x-requested-with"),
-        )
-
-    def _keep(self) -> bool:
-        """Whether the connection survives an answer of ours: not with an unread body, nor after a failed upgrade."""
-        self.keep = self.keep and not self.connection.body_incomplete() and not self.head.fields.upgrade
-        return self.keep
-
-    def _answered(self, status: int, size: int) -> None:
-        self.status = status
-        self.bytes_out = size
-        self.over = True
-        self.complete(status)
-        self.connection.finished(self.keep)
+    # --- when something breaks
 
     def _internal_error(self) -> None:
         _log.exception("request %s failed", self.reference)

@@ -37,6 +37,7 @@ def record_exchange(exchange: HttpExchange, status: int) -> None:
     now = exchange.now
     if (
         known is not None
+        and exchange.target is not None
         and (line := known.line) is not None
         and line[0] is verdict
         and line[1] is plan

@@ -9,7 +9,6 @@ from proxy.gateway.plan import RoutePlan, edited
 from proxy.model.identity import Identity
 from proxy.web import endpoints
 from proxy.wire.head import CHUNKED, RequestHead
-from proxy.wire.path import Target
 
 if TYPE_CHECKING:
     from proxy.gateway.http import HttpExchange
@@ -39,8 +38,9 @@ def request_head(exchange: HttpExchange, authority: bytes) -> bytes:
     as long as route, client address and assertion are.
     """
     plan: RoutePlan = exchange.plan
-    target: Target = exchange.target
-    known = exchange.known
+    target, known = exchange.target, exchange.known
+    assert target is not None, "a request is routed before it is forwarded"
+    assert known is not None, "as its target"
     identity = _identity(exchange)
     forwarded = exchange.notes.forwarded_line
     method = exchange.head.method
@@ -54,7 +54,7 @@ def request_head(exchange: HttpExchange, authority: bytes) -> bytes:
         or stamp[4] != method
         or exchange.upgrading
     ):
-        middle = _middle(exchange, plan, identity, authority)
+        middle = _middle(exchange, plan, known.lines, identity, authority)
         if not exchange.upgrading:
             known.stamp = (plan, identity, forwarded, authority, method, middle)
     else:
@@ -65,8 +65,8 @@ def request_head(exchange: HttpExchange, authority: bytes) -> bytes:
     return b"%b %b%b%b\r\n\r\n" % (method.encode(), path, middle, exchange.reference.encode())
 
 
-def _middle(exchange: HttpExchange, plan: RoutePlan, identity: bytes, authority: bytes) -> bytes:
-    lines = exchange.known.lines if not plan.control else exchange.head.fields.lines
+def _middle(exchange: HttpExchange, plan: RoutePlan, passing: list[bytes], identity: bytes, authority: bytes) -> bytes:
+    lines = passing if not plan.control else exchange.head.fields.lines
     if plan.remove_from_request or plan.set_on_request:
         lines = edited(lines, plan.set_on_request, plan.remove_from_request)
     return b"".join(
