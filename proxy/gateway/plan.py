@@ -8,7 +8,7 @@ from proxy.policy import Policy
 from proxy.routing import Source, parse_source
 from proxy.settings.schema import Route
 from proxy.upstream.target import Target
-from proxy.wire.path import canonical
+from proxy.wire.path import below
 
 _HOST_LINES: Final = 256
 
@@ -24,13 +24,13 @@ class RoutePlan:
         "fixed_host",
         "name",
         "policy",
-        "raw_prefix",
         "remove_from_request",
         "remove_from_response",
         "route",
         "set_on_request",
         "set_on_response",
         "source",
+        "stripped",
         "target",
         "total",
         "wildcard",
@@ -54,7 +54,7 @@ class RoutePlan:
         self.source: Source = source
         self.audience = source.origin
         self.wildcard = source.host.startswith("*.")
-        self.raw_prefix = canonical(source.prefix.encode()).raw_path if route.strip_prefix and source.prefix else b""
+        self.stripped = source.prefix if route.strip_prefix else ""
         self.fixed_host = self._fixed_host(route, target)
         self.body_limit = route.body_bytes if route.body_bytes is not None else body_limit
         self.total = route.timeouts.total
@@ -101,9 +101,7 @@ class RoutePlan:
 
     def forwarded_path(self, raw_path: bytes) -> bytes:
         """The path the app sees: as decided, or without the route's prefix."""
-        if self.raw_prefix and raw_path.startswith(self.raw_prefix):
-            return raw_path[len(self.raw_prefix) :] or b"/"
-        return raw_path
+        return below(raw_path, self.stripped) if self.stripped else raw_path
 
 
 def _edits(to_set: dict[str, str], to_remove: tuple[str, ...]) -> tuple[tuple[bytes, ...], frozenset[bytes]]:

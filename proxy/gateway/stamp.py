@@ -59,7 +59,7 @@ def request_head(exchange: HttpExchange, authority: bytes) -> bytes:
             known.stamp = (plan, identity, forwarded, authority, method, middle)
     else:
         middle = stamp[5]
-    path = plan.forwarded_path(target.raw_path) if plan.raw_prefix else target.raw_path
+    path = plan.forwarded_path(target.raw_path) if plan.stripped else target.raw_path
     if target.query:
         path = path + b"?" + target.query
     return b"%b %b%b%b\r\n\r\n" % (method.encode(), path, middle, exchange.reference.encode())
