@@ -18,6 +18,7 @@ class Answer:
     pieces: list[bytes]
     then: str = "keep"
     early: bool = False  # as soon as the head is there, without waiting for the body
+    after: asyncio.Event | None = None  # not before this
 
 
 def plain(body: bytes, *extra: bytes) -> bytes:
@@ -40,6 +41,7 @@ class Witness:
     partial: list[bytes] = field(default_factory=list)
     mess: list[str] = field(default_factory=list)
     tunnel: bytes = b""
+    ends: int = 0  # how many connections were half-closed or closed by the proxy
     octets: int = 0
 
 
@@ -88,13 +90,17 @@ class _Connection(asyncio.Protocol):
         self.number = self.origin.accepted
         self.origin.accepted += 1
         if not self.origin.reading:
-            self.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self.transport.pause_reading)  # now is too early for uvloop
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.origin.connections.discard(self)
         if self.buffer:
             self.origin.saw.partial.append(self.buffer)
             self.buffer = b""
+
+    def eof_received(self) -> bool:
+        self.origin.saw.ends += 1
+        return self.tunnel
 
     def data_received(self, data: bytes) -> None:
         self.origin.saw.octets += len(data)
@@ -127,6 +133,8 @@ class _Connection(asyncio.Protocol):
             self.buffer = self.buffer[size:]
 
     async def _answer(self, answer: Answer) -> None:
+        if answer.after is not None:
+            await answer.after.wait()
         for piece in answer.pieces:
             if self.transport.is_closing():
                 break

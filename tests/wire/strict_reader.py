@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+_VISIBLE = rb"[\x21-\x7e\x80-\xff]"
 _FIELD = re.compile(
-    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)"
+    rb"([!#$%%&'*+.^_`|~0-9A-Za-z-]+): ((?:%(v)s(?:[\t\x20-\x7e\x80-\xff]*%(v)s)?)?)" % {b"v": _VISIBLE}
 )
 _REQUEST_LINE = re.compile(rb"([A-Z-]+) (/[\x21-\x7e]*) HTTP/1\.1")
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-9][0-9][0-9]) ([\t\x20-\x7e\x80-\xff]*)")

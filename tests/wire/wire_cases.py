@@ -16,31 +16,10 @@ Case = dict[str, Any]
 # What only we may say, and what concerns one connection only: never there twice, in no spelling.
 _OURS_ONCE = ("Host", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Request-Id")
 _IDENTITY = ("X-Ostiary-Assertion", "X-Ostiary-User", "X-Ostiary-Email", "X-Ostiary-Groups")
-_NEVER = [
-    "TE",
-    "Trailer",
-    "Keep-Alive",
-    "Proxy-Connection",
-    "Proxy-Authorization",
-    "Proxy-Authenticate",
-    "Expect",
-    "Forwarded",
-    "Via",
-    "X-Real-IP",
-    "X-Original-URL",
-    "X-Rewrite-URL",
-    "X-Forwarded-Client-Cert",
-    "Client-Cert",
-    "X-Client-IP",
-    "True-Client-IP",
-    "Remote-User",
-    "X-Remote-User",
-    "X-Ostiary-Session",
-    "X-Ostiary-Client",
-    "X-Ostiary-Reference",
-    "X-HTTP-Method-Override",
-    "Proxy",
-]
+_NEVER = ("TE", "Trailer", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Proxy-Authenticate", "Expect")
+_NEVER += ("Forwarded", "Via", "X-Real-IP", "X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Client-Cert", "Client-Cert")
+_NEVER += ("X-Client-IP", "True-Client-IP", "Remote-User", "X-Remote-User", "X-HTTP-Method-Override", "Proxy")
+_NEVER += ("X-Ostiary-Session", "X-Ostiary-Client", "X-Ostiary-Reference")
 
 
 def load_cases(file: str) -> list[Any]:

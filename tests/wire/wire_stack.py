@@ -21,6 +21,7 @@ from strict_reader import Message, read_response
 
 from proxy.app.worker import Worker
 from proxy.model.identity import Identity
+from proxy.net.downstream import Downstream
 from proxy.pki import Authority
 from proxy.pki.authority import new_key, private_pem
 from proxy.settings.load import load
@@ -57,6 +58,12 @@ def routes(origin: str) -> list[dict[str, Any]]:
             "allow": staff(),
             "strip_prefix": True,
             "host": "rewrite",
+        },
+        {
+            "name": "dead",
+            "from": f"https://{HOST}/dead",
+            "to": "http://127.0.0.1:9",
+            "allow": staff(),
         },
         {
             "name": "any-host",
@@ -269,6 +276,11 @@ class Stack:
         for connection in list(self.origin.connections):
             connection.transport.abort()
         await settle()
+
+    @property
+    def downstreams(self) -> list[Downstream]:
+        """The clients' connections as the proxy has them."""
+        return [one for one in self.worker.ticker.watched if isinstance(one, Downstream)]
 
     def pass_time(self, seconds: float) -> None:
         """The clock of all deadlines goes on."""
