@@ -7,11 +7,12 @@ import contextlib
 import hashlib
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from proxy.app.compose import restart_needed
 from proxy.app.workforce import Workforce
-from proxy.settings.load import check
+from proxy.settings.load import Checked, check
 from proxy.settings.problems import ConfigError, Problem
 from proxy.settings.schema import Settings
 from proxy.settings.secrets import SecretUnavailable, read_secret
@@ -24,17 +25,15 @@ _COMMIT = 10.0
 _REMIND_EVERY = 6 * 3600.0  # certificates come to their end without any file changing
 
 
-def read(config: Path, said: set[str]) -> Settings:
-    """Load a configuration, and log its warnings that are not in `said` yet. Raises ConfigError."""
+def read(config: Path, said: set[str]) -> Checked:
+    """Load a configuration, and log its warnings that are not in `said` yet."""
     checked = check(config, strict_files=True, now=time.time())
     warnings = {_warning(problem) for problem in checked.problems if problem.severity == "warning"}
     for warning in sorted(warnings - said):
         _log.warning("%s", warning)
     said.clear()
     said |= warnings
-    if checked.settings is None:
-        raise ConfigError(checked.problems)
-    return checked.settings
+    return checked
 
 
 def _warning(problem: Problem) -> str:
@@ -51,7 +50,7 @@ class Reloading:
         self._metrics = metrics
         self._said = said
         self._key = _sealing_key(workforce.settings)
-        self._watcher = Watcher(lambda: self._workforce.settings.files, lambda: self.soon("a file changed"))
+        self._watcher = self._watching(workforce.settings.files)
         self._wanted: list[str] = []
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,6 +67,10 @@ class Reloading:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    def _watching(self, files: Sequence[str]) -> Watcher:
+        """A watcher that knows how these files are now, and reports what comes after."""
+        return Watcher(lambda: files, lambda: self.soon("a file changed"))
 
     def soon(self, why: str) -> None:
         """Read the configuration again, once for all who ask before that begins."""
@@ -87,15 +90,28 @@ class Reloading:
 
     async def now(self, why: str) -> bool:
         """Read the configuration; all workers take it over, or none does and the log says why."""
-        try:
-            fresh = await asyncio.to_thread(read, self._config, self._said)
-        except ConfigError as error:
-            return self._refused(str(error))
+        checked, watcher, changed = await asyncio.to_thread(self._read)
+        old, self._watcher = self._watcher, watcher
+        await old.stop()
+        await watcher.start()
+        if changed:
+            self.soon("a file changed while it was read")
+        fresh = checked.settings
+        if fresh is None:
+            return self._refused(str(ConfigError(checked.problems)))
         obstacle = restart_needed(self._workforce.settings, fresh)
         if obstacle:
             return self._refused(obstacle)
         async with self._workforce.changing:
             return await self._hand_over(fresh, why)
+
+    def _read(self) -> tuple[Checked, Watcher, bool]:
+        """In a thread: what the files say, a watcher of what they are now, and whether they changed meanwhile."""
+        self._watcher.look()
+        checked = read(self._config, self._said)
+        # Also what is not usable yet is watched, so that its repair is noticed.
+        watcher = self._watching(checked.files)
+        return checked, watcher, self._watcher.look()
 
     async def _hand_over(self, fresh: Settings, why: str) -> bool:
         workforce = self._workforce
@@ -127,9 +143,8 @@ class Reloading:
     async def _remind(self) -> None:
         while True:
             await asyncio.sleep(_REMIND_EVERY)
-            with contextlib.suppress(ConfigError):  # was said when it was made
-                self._said.clear()
-                await asyncio.to_thread(read, self._config, self._said)
+            self._said.clear()
+            await asyncio.to_thread(read, self._config, self._said)
 
 
 def _sealing_key(settings: Settings) -> bytes:

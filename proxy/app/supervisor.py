@@ -20,6 +20,7 @@ from proxy.admin import make_admin
 from proxy.app.reload import Reloading, read
 from proxy.app.workforce import Workforce
 from proxy.net.sockets import AddressUnusable, bind, split_address
+from proxy.settings.problems import ConfigError
 from proxy.settings.schema import Settings
 from proxy.telemetry.exposition import exposition
 from proxy.telemetry.log import Format
@@ -160,7 +161,10 @@ def serve(
 ) -> int:
     """Run the proxy in the foreground. Raises ConfigError, CannotStart, AddressUnusable. The workers log as told."""
     said: set[str] = set()
-    settings = read(config, said)
+    checked = read(config, said)
+    if checked.settings is None:
+        raise ConfigError(checked.problems)
+    settings = checked.settings
 
     async def run() -> int:
         return await Supervisor(config, settings, said, (log_format, log_level)).run(on_ready)

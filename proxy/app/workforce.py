@@ -94,7 +94,7 @@ class Workforce:
 
     async def _keep(self, child: Child) -> None:
         """Stay with a worker to its end, and put another in its place until we are stopping."""
-        number, quick = child.number, 0
+        number, quick = child.number, -1
         while True:
             began = time.monotonic()
             code = await child.ended()

@@ -29,6 +29,7 @@ class Checked(NamedTuple):
 
     settings: Settings | None
     problems: tuple[Problem, ...]  # errors and warnings, in order of place
+    files: tuple[str, ...] = ()  # absolute paths of everything that was read or named: a change there may change this
 
 
 def load(path: Path, *, strict_files: bool = True) -> Settings:
@@ -65,7 +66,7 @@ def _check(path: Path, *, strict_files: bool, now: float | None) -> Checked:
     digest = hashlib.sha256()
     document = _read(path, digest, path.name)
     if not document.text:
-        return Checked(None, tuple(document.problems))
+        return Checked(None, tuple(document.problems), _watched([path], None, ()))
     configuration = decode(document, Configuration)
     routes_of = document.value.get("routes", "routes/") if isinstance(document.value, dict) else "routes/"
     found = _find_route_files(document, path.parent, routes_of)
@@ -78,13 +79,12 @@ def _check(path: Path, *, strict_files: bool, now: float | None) -> Checked:
         if now is not None:
             files.check_dates(document, configuration, now)
     problems = in_order(problem for one in (document, *documents) for problem in one.problems)
-    if configuration is None or any(problem.severity == "error" for problem in problems):
-        return Checked(None, problems)
     routes = tuple(one.route for one in placed)
     watched = _watched([path, *found.files, *found.folders], configuration, routes)
-    return Checked(
-        Settings(configuration=configuration, routes=routes, revision=digest.hexdigest()[:12], files=watched), problems
-    )
+    if configuration is None or any(problem.severity == "error" for problem in problems):
+        return Checked(None, problems, watched)
+    settings = Settings(configuration=configuration, routes=routes, revision=digest.hexdigest()[:12], files=watched)
+    return Checked(settings, problems, watched)
 
 
 def check_routes_file(path: Path) -> tuple[tuple[Route, ...], tuple[Problem, ...]]:
@@ -177,9 +177,10 @@ def _resolve_routes(placed: list[Placed], *, strict: bool) -> list[Placed]:
     return resolved
 
 
-def _watched(read: list[Path], configuration: Configuration, routes: Iterable[Route]) -> tuple[str, ...]:
+def _watched(read: list[Path], configuration: Configuration | None, routes: Iterable[Route]) -> tuple[str, ...]:
     """Absolute paths of everything whose change should lead to a reload: YAML, folders, certificates, keys, CRLs."""
     named = [os.path.abspath(path) for path in read]  # noqa: PTH100 - resolve() would follow symbolic links, whose swap we watch
-    named.extend(one.path for one in files.of_configuration(configuration))
+    if configuration is not None:
+        named.extend(one.path for one in files.of_configuration(configuration))
     named.extend(one.path for route in routes for one in files.of_route(route))
     return tuple(dict.fromkeys(path for path in named if path))

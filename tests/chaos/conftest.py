@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from scenario_processes import Outside, outside
 from scenario_world import App, Inside, make_certificates, opened, serving
 
 
@@ -32,4 +33,10 @@ async def app() -> AsyncIterator[App]:
 @pytest.fixture
 async def world(tmp_path: Path, certificates: Path) -> AsyncIterator[Inside]:
     async with opened(tmp_path, certificates) as one:
+        yield one
+
+
+@pytest.fixture
+async def proxy(tmp_path: Path, certificates: Path) -> AsyncIterator[Outside]:
+    async with outside(tmp_path, certificates) as one:
         yield one

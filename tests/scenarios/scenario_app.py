@@ -65,7 +65,7 @@ class App:
         self.connections += 1
         certificate = writer.get_extra_info("peercert")
         self.client_names.append(certificate.get("subjectAltName") if certificate else None)
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError, asyncio.CancelledError):  # the stage is struck
             while await self._one(reader, writer):
                 pass
         self.open -= 1
