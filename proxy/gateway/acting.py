@@ -22,6 +22,21 @@ if TYPE_CHECKING:
     from proxy.gateway.snapshot import Snapshot
 
 
+# After these, what follows on the connection cannot be trusted to be what it seems.
+_CLOSING = frozenset(
+    (
+        Reason.BAD_REQUEST,
+        Reason.BODY_TOO_LARGE,
+        Reason.EXPECTATION_FAILED,
+        Reason.HEAD_TOO_LARGE,
+        Reason.INTERNAL_ERROR,
+        Reason.MISDIRECTED,
+        Reason.NOT_IMPLEMENTED,
+        Reason.REQUEST_TIMEOUT,
+    )
+)
+
+
 class Acting(Relay):
     """The answers an exchange gives itself."""
 
@@ -90,6 +105,8 @@ class Acting(Relay):
     def fail(self, reason: Reason, note: str = "") -> None:
         """Refuse for a reason other than the verdict's; the record keeps the rule that had allowed it."""
         self.verdict = Verdict(Outcome.DENY, reason, self.verdict.rule)
+        if reason in _CLOSING:
+            self.keep = False
         self.note = note
         self._refuse(reason)
 

@@ -27,7 +27,6 @@ from proxy.gateway.upgrade import upgrade_refused
 from proxy.model.facts import Facts
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome, Verdict
-from proxy.net.ticker import NEVER
 from proxy.sessions.live import GONE, Gone, LiveSession
 from proxy.sessions.session import gone_reason
 from proxy.sessions.store import StoreUnavailable
@@ -86,7 +85,6 @@ class HttpExchange(Acting):
         self.sent_at = 0.0
         self.upstream_ms = 0.0
         self.status = 0
-        self.total_deadline = NEVER
         house.exchanges += 1
 
     def __repr__(self) -> str:
@@ -128,7 +126,7 @@ class HttpExchange(Acting):
             return
         self.plan = self.route_plan = plan
         if plan.total is not None:
-            self.total_deadline = self.connection.ticker.now + plan.total
+            self.connection.latest = self.connection.ticker.now + plan.total
         self._identify(known.handle)
 
     def _absolute_target(self, raw: bytes) -> Target:

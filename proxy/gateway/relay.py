@@ -166,6 +166,7 @@ class Relay(Sending):
     def upstream_paused(self) -> None:
         """The app reads slower than the client sends."""
         self.connection.hold_body()
+        self.connection.deadline = self._bounded(self.plan.route.timeouts.idle)
 
     def upstream_resumed(self) -> None:
         """It caught up."""
@@ -195,7 +196,7 @@ class Relay(Sending):
                 self.end_tunnel()
             else:
                 self._break()
-        elif not self.request_done and now < self.total_deadline:
+        elif not self.request_done and now < self.connection.latest and not self.connection.held():
             self.drop_upstream()
             self.fail(Reason.REQUEST_TIMEOUT)
         else:

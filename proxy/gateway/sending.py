@@ -48,7 +48,6 @@ class Sending:
         "responded",
         "sent_at",
         "status",
-        "total_deadline",
         "tried",
         "tunnel",
         "upgrading",
@@ -70,7 +69,6 @@ class Sending:
     responded: bool  # a response head has been written
     sent_at: float  # monotonic; 0 before the request was sent
     status: int
-    total_deadline: float
     tried: tuple[Pool, ...]  # that could not be connected to
     tunnel: bool  # an upgrade succeeded
     upgrading: bool  # an upgrade was asked for, and may be granted
@@ -239,11 +237,11 @@ class Sending:
 
     def _alive(self) -> None:
         """Something moved: the idle deadline starts anew, unless the client's own deadline for the body is on."""
-        if self.request_done or self.tunnel:
+        if (self.request_done or self.tunnel) and not self.connection.stalled:
             self.connection.deadline = self._bounded(self.plan.route.timeouts.idle)
 
     def _bounded(self, seconds: float) -> float:
-        return min(self.connection.ticker.now + seconds, self.total_deadline)
+        return min(self.connection.ticker.now + seconds, self.connection.latest)
 
     def end_tunnel(self) -> None:
         """One side is through: close both, after what is written has left."""

@@ -79,6 +79,7 @@ class Downstream:
     """
 
     __slots__ = (
+        "_begun",
         "_block",
         "_buffer",
         "_fields",
@@ -93,9 +94,11 @@ class Downstream:
         "door",
         "exchange",
         "half_closed",
+        "latest",
         "limits",
         "scratch",
         "ssl_object",
+        "stalled",
         "ticker",
         "transport",
         "tunnel",
@@ -111,9 +114,12 @@ class Downstream:
         self.exchange: Exchange | None = None
         self.tunnel = False  # an upgrade succeeded: raw bytes both ways
         self.closing = False
+        self.latest = NEVER  # no deadline of the exchange is later than this
+        self.stalled = False  # the client reads slower than we write
         self.half_closed = False
         self.ssl_object: Any = None
         self.scratch: Any = None  # the door's notes about this connection
+        self._begun = False  # a head has begun to arrive, and its deadline runs
         self._block = b""
         self._fields: Fields | None = None
         self._buffer = b""
@@ -174,11 +180,13 @@ class Downstream:
         """Our send buffer is full."""
         if self.exchange is not None:
             self.exchange.client_paused()
-        self.deadline = self.ticker.now + self.limits.write_stall
+        self.stalled = True
+        self.deadline = min(self.ticker.now + self.limits.write_stall, self.latest)
 
     def resume_writing(self) -> None:
         """It has room again."""
-        self.deadline = NEVER
+        self.stalled = False
+        self.deadline = self.latest
         if self.exchange is not None:
             self.exchange.client_resumed()
 
@@ -225,7 +233,8 @@ class Downstream:
 
     def _request(self, head: RequestHead, rest: bytes) -> bytes:
         """Begin one exchange; returns the bytes that belong to later requests."""
-        self.deadline = NEVER
+        self.deadline = self.latest = NEVER
+        self._begun = False
         length = self._left = head.fields.length
         if length == CHUNKED:
             self._reader = ChunkedReader(self.limits.chunk_overhead)
@@ -244,7 +253,8 @@ class Downstream:
             self._refuse(Malformed("the request head is too large", 431))
         elif incomplete_is_malformed(buffer):
             self._refuse(Malformed("bad line end or control character"))
-        elif self.deadline is NEVER or not self._buffer:
+        elif not self._begun:
+            self._begun = True
             self.deadline = self.ticker.now + self.limits.header_timeout
 
     def _refuse(self, mistake: Malformed) -> None:
@@ -267,8 +277,7 @@ class Downstream:
             if size > self._left:
                 data, rest = data[: self._left], data[self._left :]
             self._left -= len(data)
-            if self.deadline is not NEVER:
-                self.deadline = min(self.deadline + size / _SLOWEST_BODY, self.ticker.now + self.limits.body_stall)
+            self._credit(size)
         else:
             size = len(data)
             try:
@@ -281,11 +290,11 @@ class Downstream:
             if self._reader.done:  # type: ignore[union-attr]
                 self._left = 0
                 rest = self._reader.rest  # type: ignore[union-attr]
-            elif self.deadline is not NEVER:
-                self.deadline = min(self.deadline + size / _SLOWEST_BODY, self.ticker.now + self.limits.body_stall)
+            else:
+                self._credit(size)
         if self._left == 0:
             self._reader = None
-            self.deadline = NEVER
+            self.deadline = self.latest
         if data:
             exchange.request_data(data)
         if self._left == 0 and self.exchange is exchange:
@@ -293,13 +302,32 @@ class Downstream:
         return rest
 
     def _throw_away(self, data: bytes) -> bytes:
+        """Drop what is left of a body that nobody wants; where it ends, the wait for it ends too."""
         self._lingering -= len(data)
+        if self._reader is not None:
+            try:
+                self._reader.feed(data)
+            except Malformed:
+                self._lingering = -1
+            over = self._reader.done
+        else:
+            self._left = max(0, self._left - len(data))
+            over = self._left == 0
         if self._lingering < 0:
             self.abort()
+        elif over:
+            self._left = 0
+            self.transport.close()
         return b""
 
     def _expect_body(self) -> None:
-        self.deadline = self.ticker.now + self.limits.body_stall
+        self.deadline = min(self.ticker.now + self.limits.body_stall, self.latest)
+
+    def _credit(self, size: int) -> None:
+        """Body bytes have come: they buy time, so that what stays too slow on the whole runs out of it."""
+        if not self._paused:
+            earned = min(self.deadline + size / _SLOWEST_BODY, self.ticker.now + self.limits.body_stall)
+            self.deadline = min(earned, self.latest)
 
     # --- for the exchange
 
@@ -307,11 +335,15 @@ class Downstream:
         """Whether request body bytes are still to come."""
         return self._left != 0
 
+    def held(self) -> bool:
+        """Whether reading is paused because the taker of the body asked for it."""
+        return bool(self._paused & _FOR_TAKER)
+
     def hold_body(self) -> None:
         """Read no more body for now."""
         self._pause(_FOR_TAKER)
         if self._left:
-            self.deadline = NEVER
+            self.deadline = self.latest
 
     def want_body(self) -> None:
         """Read on."""

@@ -62,6 +62,7 @@ class UpstreamConnection:
         "_method",
         "_reader",
         "_state",
+        "_touched",
         "_upgrading",
         "idle_since",
         "pool",
@@ -91,6 +92,7 @@ class UpstreamConnection:
         self._reader: ChunkedReader | None = None
         self._keep = True
         self._upgrading = False
+        self._touched = False  # something of an answer has come
         self._known: tuple[bytes, bool, ResponseHead] | None = None
 
     def __repr__(self) -> str:
@@ -161,6 +163,7 @@ class UpstreamConnection:
         self.sending = sending
         self._method = method
         self._upgrading = upgrading
+        self._touched = False
         self._state = self.HEAD
         self.write(head)
 
@@ -182,6 +185,7 @@ class UpstreamConnection:
 
     def _head(self, data: bytes) -> None:
         buffer = self._buffer + data if self._buffer else data
+        self._touched = True
         while True:
             end = buffer.find(b"\r\n\r\n", 0, _MAX_HEAD)
             if end < 0:
@@ -287,7 +291,7 @@ class UpstreamConnection:
 
     def _fail(self, kind: str) -> None:
         receiver = self.receiver
-        untouched = self.served > 0 and self._state == self.HEAD and not self._buffer
+        untouched = self.served > 0 and not self._touched
         self.drop()
         if receiver is not None:
             receiver.upstream_failed(kind, untouched)
