@@ -31,7 +31,6 @@ _CLOSING = frozenset(
         Reason.HEAD_TOO_LARGE,
         Reason.INTERNAL_ERROR,
         Reason.MISDIRECTED,
-        Reason.NOT_IMPLEMENTED,
         Reason.REQUEST_TIMEOUT,
     )
 )

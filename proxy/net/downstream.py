@@ -186,9 +186,11 @@ class Downstream:
     def resume_writing(self) -> None:
         """It has room again."""
         self.stalled = False
-        self.deadline = self.latest
         if self.exchange is not None:
+            self.deadline = self.latest
             self.exchange.client_resumed()
+        elif not self.closing:
+            self.deadline = self.ticker.now + self.limits.keepalive
 
     # --- reading
 
@@ -357,7 +359,7 @@ class Downstream:
         if not keep or self.half_closed or self.closing or self._left:
             self.close()
             return
-        self.deadline = self.ticker.now + self.limits.keepalive
+        self.deadline = self.ticker.now + (self.limits.write_stall if self.stalled else self.limits.keepalive)
         if self._paused:
             self._resume(_FOR_PIPELINE | _FOR_TAKER)
         if self._buffer and not self._reading:
@@ -390,7 +392,7 @@ class Downstream:
 
     def overdue(self, now: float) -> None:
         """Called by the ticker."""
-        if self.closing:
+        if self.closing or (self.stalled and self.exchange is None):
             self.abort()
         elif self.exchange is not None:
             self.exchange.overdue(now)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from proxy.upstream.pool import Pool
 
 _MAX_HEAD = 64 * 1024
+_MAX_INTERIM = 16
 _REPEATED_HEAD = 4096
+_CHUNK_OVERHEAD = 1 << 40  # an app may send what it says in chunks as small as it likes
 
 
 class Receiver(Protocol):
@@ -56,6 +58,7 @@ class UpstreamConnection:
 
     __slots__ = (
         "_buffer",
+        "_interim",
         "_keep",
         "_known",
         "_left",
@@ -92,6 +95,7 @@ class UpstreamConnection:
         self._reader: ChunkedReader | None = None
         self._keep = True
         self._upgrading = False
+        self._interim = 0  # 1xx responses so far
         self._touched = False  # something of an answer has come
         self._known: tuple[bytes, bool, ResponseHead] | None = None
 
@@ -164,6 +168,7 @@ class UpstreamConnection:
         self._method = method
         self._upgrading = upgrading
         self._touched = False
+        self._interim = 0
         self._state = self.HEAD
         self.write(head)
 
@@ -200,6 +205,9 @@ class UpstreamConnection:
             if head.status == 101:
                 self._switch(head, buffer)
                 return
+            self._interim += 1
+            if self._interim > _MAX_INTERIM:
+                raise Malformed("too many interim responses")
             if head.status != 100:
                 self.receiver.upstream_interim(head)  # type: ignore[union-attr]  # HEAD state has a receiver
                 if self._state != self.HEAD:  # dropped meanwhile
@@ -227,7 +235,7 @@ class UpstreamConnection:
             self._left = left - len(data)
             done = self._left == 0
         elif left == CHUNKED:
-            self._reader = ChunkedReader()
+            self._reader = ChunkedReader(_CHUNK_OVERHEAD)
             data = self._reader.feed(data)
             done = self._chunked_done()
         receiver = self.receiver
