@@ -117,7 +117,10 @@ class HttpExchange(Acting):
             # Also for a host that is not ours: an HTTP/2-style reused connection must learn that it came wrong.
             self.fail(Reason.MISDIRECTED if host else Reason.NO_ROUTE)
             return
-        if head.method in ("CONNECT", "TRACE"):
+        if head.method == "CONNECT":
+            self.fail(Reason.BAD_REQUEST, "This is not a forward proxy.")
+            return
+        if head.method == "TRACE":  # it would show a browser's scripts what only the app may see (RFC 9110 §9.3.8)
             self.fail(Reason.NOT_IMPLEMENTED)
             return
         plan = self.snapshot.plan(host, target.path) if host else None
