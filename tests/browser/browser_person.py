@@ -111,8 +111,8 @@ async def text(tab: Any, selector: str, wanted: str, within: float = 5000) -> No
 
 
 async def streaming(person: Person, name: str) -> Any:
-    """A tab of “Live data” with both streams running."""
-    tab = await person.log_in(name, "live")
+    """A tab of “Live data” with both streams running; `name` is "" for somebody who is logged in."""
+    tab = await (person.log_in(name, "live") if name else person.tab(person.product.url("live")))
     await text(tab, "#ws-state", "open")
     await text(tab, "#sse-state", "open")
     return tab

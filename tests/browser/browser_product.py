@@ -133,14 +133,17 @@ class Branch(Product):
     def __init__(self, layout: Layout, children: Children) -> None:
         super().__init__(layout)
         self.programs: dict[str, Child] = {}
+        self.ports = layout.ports.all() | {"head": layout.ports.idp, "branch": free_ports().idp}
+        self.issuers = {name: f"http://{LOOPBACK}:{self.ports[name]}" for name in ("head", "branch")}
         self._children = children
+        self._secret = certificates.new_client_secret(layout.secret)
 
     async def start_app(self, name: str) -> None:
         """Start a sample app."""
         app = AppLaunch(
             name=name,
             host=LOOPBACK,
-            port=getattr(self.layout.ports, name),
+            port=self.ports[name],
             audience=self.layout.url(name),
             issuer=self.layout.url("login"),
             jwks=self.layout.url("login") + "/.well-known/ostiary/jwks.json",
@@ -148,17 +151,17 @@ class Branch(Product):
         )
         self.programs[name] = await self._children.start(name, ["-m", "proxy.demo.apps", name], app)
 
-    async def start_idp(self, name: str, port: int, secret: str) -> None:
+    async def start_idp(self, name: str) -> None:
         """Start an identity provider that knows us under `name`."""
         login = self.layout.url("login")
         client = Registration(
             client_id="ostiary",
-            client_secret=secret,
+            client_secret=self._secret,
             redirect_uris=(f"{login}/.ostiary/oidc/{name}/callback",),
             post_logout_redirect_uris=(f"{login}/.ostiary/logged-out",),
             backchannel_logout_uri=f"{login}/.ostiary/oidc/{name}/backchannel-logout",
         )
-        idp = IdpLaunch(host=LOOPBACK, port=port, client=client, ca=str(self.layout.trust))
+        idp = IdpLaunch(host=LOOPBACK, port=self.ports[name], client=client, ca=str(self.layout.trust))
         self.programs[name] = await self._children.start(name, ["-m", "proxy.demo.idp"], idp)
 
     async def start_proxy(self) -> None:
@@ -172,45 +175,52 @@ class Branch(Product):
         process.terminate()
         await process.wait()
 
+    async def listening(self, name: str) -> None:
+        """Wait until one of them takes connections."""
+        until = time.monotonic() + START
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(LOOPBACK, self.ports[name])
+            except OSError:
+                assert not self.programs[name if name in self.programs else "proxy"].ended, f"{name} has ended"
+                assert time.monotonic() < until, f"{name} does not listen"
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
+
+    def configure(self) -> None:
+        """Make two identity providers of the example's one."""
+        config = yaml.safe_load(self.layout.config.read_text("utf-8"))
+        (one,) = config["login"]["providers"]
+        config["login"]["providers"] = [
+            one | {"name": "head", "title": "Head office", "domains": ["example.com"], "issuer": self.issuers["head"]},
+            one | {"name": "branch", "title": "Branch office", "issuer": self.issuers["branch"]},
+        ]
+        self.layout.config.write_text(json.dumps(config), "utf-8")  # JSON is YAML, without anchors
+
 
 @contextlib.asynccontextmanager
 async def branch(home: Path) -> AsyncIterator[Branch]:
-    """Everything of the demo with a second identity provider."""
-    ports, second = free_ports(), free_ports().idp
-    layout = prepare(home, ports)
+    """Everything of the demo, with two identity providers."""
+    layout = prepare(home, free_ports())
     certificates.ensure(layout.certs, now=time.time())
-    secret = certificates.new_client_secret(layout.secret)
-    config = yaml.safe_load(layout.config.read_text("utf-8"))
-    (one,) = config["login"]["providers"]
-    config["login"]["providers"] = [
-        one | {"name": "head", "title": "Head office", "domains": ["example.com"]},
-        one | {"name": "branch", "title": "Branch office", "issuer": f"http://{LOOPBACK}:{second}"},
-    ]
-    layout.config.write_text(yaml.safe_dump(config), "utf-8")
     with tempfile.TemporaryFile() as output:
         children = Children(output)
         company = Branch(layout, children)
+        company.configure()
         try:
-            await company.start_idp("head", ports.idp, secret)
-            await company.start_idp("branch", second, secret)
+            for name in company.issuers:
+                await company.start_idp(name)
             for name in APPS:
                 await company.start_app(name)
             await company.start_proxy()
-            for port in (ports.idp, second, ports.headers, ports.live, ports.api, ports.https):
-                await _listening(port, output)
+            for name in (*company.issuers, *APPS, "https"):
+                await company.listening(name)
+        except BaseException:
+            sys.stderr.write(_end_of(output))
+            raise
+        else:
             yield company
         finally:
             await children.stop()
-
-
-async def _listening(port: int, output: Any) -> None:
-    until = time.monotonic() + START
-    while True:
-        try:
-            _, writer = await asyncio.open_connection(LOOPBACK, port)
-        except OSError:
-            assert time.monotonic() < until, _end_of(output)
-            await asyncio.sleep(0.05)
-        else:
-            writer.close()
-            return
