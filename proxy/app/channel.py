@@ -1,16 +1,34 @@
-"""The words between the supervisor and its workers: MessagePack over a socket pair, each behind its length."""
+"""The words between the supervisor and its workers: MessagePack over a socket pair, each behind its length.
+
+Knows neither of them, so that the supervisor need not load what only workers use.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import pickle
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
+from proxy.settings.schema import Settings
+from proxy.telemetry.log import Format
+
 _LENGTH = 4  # bytes of a message's length, big endian
+
+
+class Order(msgspec.Struct):
+    """What a worker process is started with: descriptors are inherited."""
+
+    number: int
+    channel: int
+    sockets: dict[str, int]  # listener address → descriptor
+    folder: str  # for sockets of our own, mode 0700
+    log_format: Format = "auto"
+    log_level: str = "info"
 
 
 class Message(msgspec.Struct, omit_defaults=True):
@@ -64,3 +82,16 @@ class Channel:
         self._writer.close()
         with contextlib.suppress(OSError):  # the other side was faster
             await self._writer.wait_closed()
+
+
+def with_settings(word: str, settings: Settings) -> Message:
+    """A message that carries a configuration."""
+    return Message(word, data=pickle.dumps(settings))
+
+
+def settings_in(message: Message) -> Settings:
+    """The configuration in a message."""
+    settings = pickle.loads(message.data)  # noqa: S301  # from our own parent, over a socket pair nobody else holds
+    if not isinstance(settings, Settings):
+        raise TypeError("a configuration was expected")
+    return settings

@@ -12,15 +12,14 @@ from typing import Any
 
 import msgspec
 
-from proxy.app.channel import Channel, Message
-from proxy.app.process import Order, with_settings
+from proxy.app.channel import Channel, Message, Order, with_settings
 from proxy.settings.schema import Settings
 
 # The same modules as ours: `-m` would look in the folder we happen to be started from first.
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from proxy.app.process import main; sys.exit(main())"
 )
-_STALE = 5.0  # seconds without a status after which a worker counts as silent
+_STALE = 3.0  # seconds without a status after which a worker counts as silent
 
 
 class Child:

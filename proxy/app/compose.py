@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from proxy.gateway.plan import RoutePlan
 from proxy.gateway.snapshot import Snapshot
 from proxy.net.tls import TlsListener, TlsUnusable
 from proxy.policy import compile_policy
-from proxy.settings.schema import Listener, Route, Settings, Size, Timeouts, Tls, WeightedUpstream
+from proxy.settings.schema import Route, Settings, Size, Timeouts, Tls, WeightedUpstream
 from proxy.upstream.origin import Origin, OriginUnusable, parse_origin
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import Target
@@ -37,30 +37,6 @@ class Plan(NamedTuple):
     built: Mapping[str, Built]  # the same providers, with what they were made of
     tls: Mapping[str, TlsListener]  # by listener address
     pools: Mapping[tuple[object, ...], Pool]
-
-
-def restart_needed(old: Settings, new: Settings) -> str:
-    """What a reload cannot change, if that is what changed; "" when all of it can."""
-    before, after = old.configuration, new.configuration
-    changed = [name for name in ("state", "audit", "admin", "workers") if getattr(before, name) != getattr(after, name)]
-    if before.sessions.key != after.sessions.key:
-        changed.append("sessions.key")
-    changed += _changed_listeners(before.listeners, after.listeners)
-    return f"{', '.join(changed)}: a change here takes a restart" if changed else ""
-
-
-def _changed_listeners(before: Sequence[Listener], after: Sequence[Listener]) -> list[str]:
-    """Addresses that came or went, and those whose nature is another."""
-    old, new = ({one.address: (one.tls is None, one.cleartext) for one in each} for each in (before, after))
-    return [
-        *(f"listeners ({address} is new)" for address in new if address not in old),
-        *(f"listeners ({address} is gone)" for address in old if address not in new),
-        *(
-            f"listeners (tls or cleartext of {address})"
-            for address in new
-            if old.get(address, new[address]) != new[address]
-        ),
-    ]
 
 
 class Composer:

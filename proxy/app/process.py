@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import pickle
 import signal
 import socket
 import sys
@@ -17,26 +16,13 @@ import sys
 import msgspec
 import uvloop
 
-from proxy.app.channel import Channel, Message
+from proxy.app.channel import Channel, Message, Order, settings_in
 from proxy.app.errors import Unusable
 from proxy.app.worker import Worker
-from proxy.settings.schema import Settings
 from proxy.telemetry import log
-from proxy.telemetry.log import Format
 
 _log = logging.getLogger("ostiary")
 _STATUS_SECONDS = 1.0
-
-
-class Order(msgspec.Struct):
-    """What a worker process is started with: descriptors are inherited."""
-
-    number: int
-    channel: int
-    sockets: dict[str, int]  # listener address → descriptor
-    folder: str  # for sockets of our own, mode 0700
-    log_format: Format = "auto"
-    log_level: str = "info"
 
 
 class Process:
@@ -114,19 +100,6 @@ class Process:
             trouble = worker.trouble()
             self._channel.say(Message("status", ok=not trouble, data=trouble))
             await asyncio.sleep(_STATUS_SECONDS)
-
-
-def with_settings(word: str, settings: Settings) -> Message:
-    """A message that carries a configuration."""
-    return Message(word, data=pickle.dumps(settings))
-
-
-def settings_in(message: Message) -> Settings:
-    """The configuration in a message."""
-    settings = pickle.loads(message.data)  # noqa: S301  # from our own parent, over a socket pair nobody else holds
-    if not isinstance(settings, Settings):
-        raise TypeError("a configuration was expected")
-    return settings
 
 
 def text_of(error: Exception) -> str:

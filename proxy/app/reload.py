@@ -10,11 +10,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from proxy.app.compose import restart_needed
 from proxy.app.workforce import Workforce
 from proxy.settings.load import Checked, check
 from proxy.settings.problems import ConfigError, Problem
-from proxy.settings.schema import Settings
+from proxy.settings.schema import Listener, Settings
 from proxy.settings.secrets import SecretUnavailable, read_secret
 from proxy.settings.watch import Watcher
 from proxy.telemetry.metrics import Metrics
@@ -156,3 +155,27 @@ def _sealing_key(settings: Settings) -> bytes:
         return hashlib.sha256(read_secret(reference)).digest()
     except SecretUnavailable:
         return b""
+
+
+def restart_needed(old: Settings, new: Settings) -> str:
+    """What a reload cannot change, if that is what changed; "" when all of it can."""
+    before, after = old.configuration, new.configuration
+    changed = [name for name in ("state", "audit", "admin", "workers") if getattr(before, name) != getattr(after, name)]
+    if before.sessions.key != after.sessions.key:
+        changed.append("sessions.key")
+    changed += _changed_listeners(before.listeners, after.listeners)
+    return f"{', '.join(changed)}: a change here takes a restart" if changed else ""
+
+
+def _changed_listeners(before: Sequence[Listener], after: Sequence[Listener]) -> list[str]:
+    """Addresses that came or went, and those whose nature is another."""
+    old, new = ({one.address: (one.tls is None, one.cleartext) for one in each} for each in (before, after))
+    return [
+        *(f"listeners ({address} is new)" for address in new if address not in old),
+        *(f"listeners ({address} is gone)" for address in old if address not in new),
+        *(
+            f"listeners (tls or cleartext of {address})"
+            for address in new
+            if old.get(address, new[address]) != new[address]
+        ),
+    ]

@@ -10,9 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from proxy.app.channel import Order
 from proxy.app.child import Child
 from proxy.app.errors import CannotStart
-from proxy.app.process import Order
 from proxy.settings.schema import Settings
 from proxy.telemetry.log import Format
 from proxy.telemetry.metrics import Metrics, merge, retired

@@ -47,8 +47,12 @@ class Outside(World):
         """Start it with the files as they are described now."""
         self.write()
         command = [sys.executable, "-m", "proxy", "serve", "--config", str(self.path), "--log-format", "json", *words]
+        return self.run(command, cwd=ROOT)
+
+    def run(self, command: list[str], **how: Any) -> subprocess.Popen[bytes]:
+        """Start a command whose output is the log."""
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **how)
         return self.process
 
     async def start(self, *words: str) -> None:
