@@ -14,6 +14,7 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?").f
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*").fullmatch
 _MAX_LINE = 4096
 _MAX_TRAILERS = 32 * 1024
+_MAX_TRAILER_FIELDS = 100
 _MAX_CHUNK = 1 << 40
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -31,7 +32,7 @@ class ChunkedReader:
     framing bytes allowed beyond twice the data. Raises Malformed.
     """
 
-    __slots__ = ("_budget", "_buffer", "_left", "_state", "_trailers", "done", "rest")
+    __slots__ = ("_budget", "_buffer", "_left", "_state", "_trailer_fields", "_trailers", "done", "rest")
 
     def __init__(self, overhead: int = 16 * 1024) -> None:
         self.done = False
@@ -40,7 +41,8 @@ class ChunkedReader:
         self._left = 0  # data bytes still to come in this chunk
         self._state = 0  # 0 size line, 1 data, 2 CRLF after data, 3 trailers
         self._budget = overhead
-        self._trailers = 0
+        self._trailers = 0  # bytes
+        self._trailer_fields = 0
 
     def feed(self, data: bytes) -> bytes:
         """Decode; the result may be empty."""
@@ -113,6 +115,9 @@ class ChunkedReader:
             self.done = True
             return True
         self._trailers += len(line) + 2
-        if self._trailers > _MAX_TRAILERS or _TRAILER(line) is None:
-            raise Malformed("bad trailer")
+        self._trailer_fields += 1
+        if self._trailers > _MAX_TRAILERS or self._trailer_fields > _MAX_TRAILER_FIELDS:
+            raise Malformed("too many trailers")
+        if _TRAILER(line) is None:
+            raise Malformed("a trailer is not `name: value`")
         return False

@@ -226,6 +226,21 @@ class TestSlowReader:
             await settle()
         assert not stack.downstreams
 
+    async def test_an_idle_connection_that_was_slow_is_closed_too(self, stack: Stack) -> None:
+        stack.origin.script = lambda _: Answer([plain(b"x" * 400_000)])
+        client = await narrow(stack)
+        await client.send(stack.request())
+        await settle(50)
+        assert stack.worker.house.exchanges == 0
+        client.transport.resume_reading()
+        response = await client.response()
+        assert response is not None
+        assert response.complete
+        await settle()
+        stack.pass_time(76)
+        await settle()
+        assert not stack.downstreams
+
 
 class TestApp:
     """60 seconds for an answer to begin, 300 without a byte either way, and a total where the route has one."""
