@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import ipaddress
 import logging
 import os
 import secrets
@@ -13,7 +12,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +21,25 @@ from aiohttp import web
 
 from proxy.app.compose import Composer, Plan
 from proxy.app.events import record_event
+from proxy.app.listening import Listening
 from proxy.audit.journal import Journal
 from proxy.authn.refresh import Refresher
-from proxy.gateway.door import House, HttpDoor
-from proxy.gateway.redirector import RedirectDoor
+from proxy.gateway.door import House
 from proxy.gateway.watch import cut_uncertified
-from proxy.net.acceptor import Acceptor
-from proxy.net.downstream import Door, Downstream
+from proxy.net.downstream import Downstream
 from proxy.net.ticker import Ticker
-from proxy.net.tls import TlsListener
 from proxy.sessions.bus import Bus
 from proxy.sessions.keyfile import load_or_create_key
 from proxy.sessions.seal import Sealer
 from proxy.sessions.service import Sessions
 from proxy.sessions.store import bus_folder, open_store
-from proxy.settings.schema import Listener, Settings
+from proxy.settings.schema import Settings
 from proxy.settings.secrets import read_secret
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.process import report
 from proxy.web.app import make_control
 from proxy.web.context import WebContext
 from proxy.web.visibility import Visibility
-from proxy.wire.forwarded import Network, networks
 
 _log = logging.getLogger("ostiary")
 _SWEEP_SECONDS = 5.0
@@ -65,9 +61,6 @@ class Worker:
         self._folder = folder
         self._own_folder = ""
         self._began = time.time()
-        self._acceptors: list[Acceptor] = []
-        self._doors: dict[str, HttpDoor] = {}
-        self._tls: dict[str, TlsListener] = {}  # by listener address; a reload changes what is in them
         self._plan: Plan | None = None
         self._prepared: Plan | None = None
         self._swept = 0.0
@@ -81,22 +74,29 @@ class Worker:
 
     async def build(self) -> None:
         """Build everything, so that `serve` cannot fail. Raises Unusable, KeyFileUnusable, OSError."""
+        self._http = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=10), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
+        try:
+            await self._build()
+        except BaseException:
+            await self._http.close()
+            raise
+
+    async def _build(self) -> None:
         configuration = self.settings.configuration
-        self.journal = Journal(configuration.audit, worker=self.number)
         if self._folder is None:
             self._folder = self._own_folder = tempfile.mkdtemp(prefix="ostiary-")
         control_socket = str(Path(self._folder) / f"control-{self.number}.sock")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(control_socket)  # noqa: PTH108  # left by a predecessor that was killed
-        self._http = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=10), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-        )
         self._composer = Composer(self._http, control_socket, time.time, time.monotonic)
         plan = self._plan = self._composer.build(self.settings)
         await self._start_sessions()
         self._refresher = Refresher(
             self.sessions, lambda: self.plan.providers, configuration.sessions, time.time, secrets.token_hex(8)
         )
+        self.journal = Journal(configuration.audit, worker=self.number)  # late: what cannot start leaves no trace in it
         self.ticker = Ticker(time.monotonic)
         self.house = House(
             plan.snapshot,
@@ -111,15 +111,12 @@ class Worker:
         await self._start_pages(control_socket)
         self.metrics.info("ostiary_configuration_revision_info", self.settings.revision)
         self.ticker.each.append(self._tick)
-        self._tls = dict(plan.tls)
-        for listener in configuration.listeners:
-            self._acceptors.append(self._acceptor(listener))
+        self._listening = Listening(plan, self._sockets, self.house, self)
 
     def serve(self) -> None:
         """Begin to accept."""
         self.ticker.start()
-        for acceptor in self._acceptors:
-            acceptor.start()
+        self._listening.start()
 
     @property
     def plan(self) -> Plan:
@@ -158,31 +155,6 @@ class Worker:
         self._pages = web.AppRunner(make_control(context), access_log=None, handle_signals=False)
         await self._pages.setup()
         await web.UnixSite(self._pages, control_socket).start()
-
-    def _acceptor(self, listener: Listener) -> Acceptor:
-        address = listener.address
-        tls = self._tls.get(address)
-        door: Door
-        acceptor: Acceptor
-
-        def released(client: str) -> None:
-            acceptor.released(client)
-
-        if tls is None and listener.cleartext == "redirect":
-            door = RedirectDoor(self.house, released)
-        else:
-            door = self._doors[address] = HttpDoor(self.house, address, networks(listener.trusted_proxies), released)
-        limits = self.settings.configuration.limits
-        acceptor = Acceptor(
-            address,
-            self._sockets[address],
-            tls,
-            lambda client: Downstream(door, acceptor.limits, self.ticker, client),
-            limits,
-            self,
-            exempt=lambda client: isinstance(door, HttpDoor) and _within(client, door.trusted),
-        )
-        return acceptor
 
     # --- counts (net.acceptor.Counts)
 
@@ -227,13 +199,7 @@ class Worker:
         self.house.snapshot = fresh.snapshot
         self.house.signer = fresh.signer
         configuration = fresh.settings.configuration
-        for address, tls in self._tls.items():
-            tls.adopt(fresh.tls[address])
-        for listener in configuration.listeners:
-            if listener.address in self._doors:
-                self._doors[listener.address].trusted = networks(listener.trusted_proxies)
-        for acceptor in self._acceptors:
-            acceptor.limits = configuration.limits  # from the next connection on
+        self._listening.adopt(fresh)
         self.sessions.reconfigure(configuration.sessions)
         self._refresher.reconfigure(configuration.sessions)
         self.metrics.set_routes([route.name for route in fresh.settings.routes])
@@ -268,10 +234,7 @@ class Worker:
     async def drain(self) -> None:
         """Accept no more, let what is under way finish within the configured bound, then close."""
         self.house.draining = True
-        for acceptor in self._acceptors:
-            acceptor.stop()
-        for sock in self._sockets.values():
-            sock.close()  # who connects now is refused, and may go elsewhere, instead of waiting for nobody
+        self._listening.stop()
         self._close_idle()
         until = time.monotonic() + self.settings.configuration.limits.shutdown
         while self.house.exchanges and time.monotonic() < until:
@@ -286,8 +249,7 @@ class Worker:
 
     async def close(self) -> None:
         """End everything; the record is flushed last."""
-        for acceptor in self._acceptors:
-            acceptor.stop()
+        self._listening.stop()
         self.ticker.stop()
         for one in list(self.ticker.watched):
             if isinstance(one, Downstream):
@@ -305,11 +267,3 @@ class Worker:
             shutil.rmtree(self._own_folder, ignore_errors=True)
         await asyncio.to_thread(self.journal.close)
         _log.debug("worker %d (pid %d) ended", self.number, os.getpid())
-
-
-def _within(address: str, trusted: Sequence[Network]) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in trusted)
