@@ -17,13 +17,16 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 COMPILED = (
-    "wire/head.py",
+    "wire/lines.py",
+    "wire/request.py",
+    "wire/response.py",
     "wire/body.py",
     "wire/fields.py",
     "wire/path.py",
     "routing.py",
     "net/ticker.py",
     "net/downstream.py",
+    "net/intake.py",
     "upstream/connection.py",
     "upstream/pool.py",
     "upstream/target.py",

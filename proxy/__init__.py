@@ -22,7 +22,7 @@ Pure besides these: `authn/mtls.py`, `authn/tokens.py` and what they use, `sessi
 The request's way, with the file where each step is:
 
     accept       net/acceptor.py       caps, TLS handshake (net/tls.py: certificate by SNI)
-    read         net/downstream.py     one request at a time, deadlines; bytes → head and body in wire/head.py, body.py
+    read         net/downstream.py     one request at a time, deadlines; bytes → wire/request.py, body.py
     begin        gateway/http.py       from here on, phases in order, on one page:
     route        gateway/http.py       wire/host.py, wire/path.py → gateway/snapshot.py → routing.py
     identify     gateway/http.py       gateway/admission.py (certificate: authn/mtls.py), sessions/service.py (cookie)

@@ -10,7 +10,7 @@ from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome, Verdict
 from proxy.policy.decide import decide
-from proxy.wire.head import RequestHead
+from proxy.wire.request import RequestHead
 
 if TYPE_CHECKING:
     from proxy.gateway.door import Notes

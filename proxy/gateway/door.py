@@ -25,7 +25,8 @@ from proxy.sessions.service import Sessions
 from proxy.telemetry.metrics import Metrics
 from proxy.web.refusals import Refusal
 from proxy.wire.forwarded import Network, client_address
-from proxy.wire.head import Malformed, RequestHead
+from proxy.wire.lines import Malformed
+from proxy.wire.request import RequestHead
 
 _REASON_OF_STATUS = {
     408: Reason.REQUEST_TIMEOUT,

@@ -30,9 +30,9 @@ from proxy.model.verdict import Outcome, Verdict
 from proxy.sessions.live import GONE, Gone, LiveSession
 from proxy.sessions.session import gone_reason
 from proxy.sessions.store import StoreUnavailable
-from proxy.wire.head import RequestHead
 from proxy.wire.host import HostRefused
 from proxy.wire.path import PathRefused, Target, absolute, canonical
+from proxy.wire.request import RequestHead
 
 if TYPE_CHECKING:
     from proxy.gateway.door import House, Notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from proxy.sessions import cookie
-from proxy.wire.head import Fields
+from proxy.wire.request import Fields
 
 if TYPE_CHECKING:
     from proxy.gateway.plan import RoutePlan

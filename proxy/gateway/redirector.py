@@ -10,10 +10,11 @@ from proxy.gateway.record import record_malformed
 from proxy.model.reasons import Reason
 from proxy.net.downstream import Downstream
 from proxy.web.refusals import Refusal
-from proxy.wire.head import Malformed, RequestHead
 from proxy.wire.host import HostRefused
 from proxy.wire.host import parse as parse_host
+from proxy.wire.lines import Malformed
 from proxy.wire.path import PathRefused, canonical
+from proxy.wire.request import RequestHead
 
 if TYPE_CHECKING:
     from proxy.gateway.door import House

@@ -13,7 +13,7 @@ from proxy.gateway.sending import Sending
 from proxy.model.reasons import Reason
 from proxy.sessions.cookie import set_cookie_strips
 from proxy.wire.body import LAST_CHUNK, encode_chunk
-from proxy.wire.head import ResponseHead
+from proxy.wire.response import ResponseHead
 from proxy.wire.websocket import accept_for
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))  # RFC 9110 §9.2.2

@@ -9,14 +9,14 @@ from proxy.gateway.stamp import request_head
 from proxy.model.reasons import Reason
 from proxy.net.ticker import NEVER
 from proxy.wire.body import LAST_CHUNK, encode_chunk
-from proxy.wire.head import CHUNKED, Malformed
+from proxy.wire.lines import CHUNKED, Malformed
 
 if TYPE_CHECKING:
     from proxy.gateway.plan import RoutePlan
     from proxy.net.downstream import Downstream
     from proxy.upstream.connection import Receiver, UpstreamConnection
     from proxy.upstream.pool import Pool
-    from proxy.wire.head import RequestHead
+    from proxy.wire.request import RequestHead
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))  # RFC 9110 §9.2.2
 _JOIN = 64 * 1024  # a body piece up to this size is copied behind its head, to leave in one write

@@ -8,7 +8,8 @@ from proxy.assertion import Signer, identity_headers
 from proxy.gateway.plan import RoutePlan, edited
 from proxy.model.identity import Identity
 from proxy.web import endpoints
-from proxy.wire.head import CHUNKED, RequestHead
+from proxy.wire.lines import CHUNKED
+from proxy.wire.request import RequestHead
 
 if TYPE_CHECKING:
     from proxy.gateway.http import HttpExchange

@@ -5,5 +5,6 @@ reads requests and hands each to a door (`downstream.Door`), which decides; it w
 
     sockets.py     binding addresses for several workers     acceptor.py   accepting, with caps before the handshake
     tls.py         certificates by SNI, reload               peer.py       the client's certificate, whatever it is
-    downstream.py  one HTTP/1.1 connection from a client     ticker.py     one clock for all deadlines
+    downstream.py  one HTTP/1.1 connection from a client     intake.py     where a request body ends
+    ticker.py      one clock for all deadlines
 """

@@ -10,18 +10,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
+from proxy.net.intake import Intake
 from proxy.net.ticker import NEVER, Ticker
 from proxy.settings.schema import Limits
-from proxy.wire.body import ChunkedReader
-from proxy.wire.head import (
-    CHUNKED,
-    Fields,
-    Malformed,
-    RequestHead,
-    incomplete_is_malformed,
-    parse_fields,
-    request_head,
-)
+from proxy.wire.lines import Malformed, incomplete_is_malformed
+from proxy.wire.request import Fields, RequestHead, parse_fields, request_head
 
 _LINGER_SECONDS = 3.0
 _SLOWEST_BODY = 1024.0  # bytes per second that keep an upload alive in the long run
@@ -83,10 +76,9 @@ class Downstream:
         "_block",
         "_buffer",
         "_fields",
-        "_left",
+        "_intake",
         "_lingering",
         "_paused",
-        "_reader",
         "_reading",
         "address",
         "closing",
@@ -123,14 +115,13 @@ class Downstream:
         self._block = b""
         self._fields: Fields | None = None
         self._buffer = b""
-        self._left = 0  # body bytes still to come; CHUNKED while a chunked body comes
-        self._reader: ChunkedReader | None = None
+        self._intake = Intake()
         self._reading = False  # inside _heads: no recursion
         self._paused = 0
         self._lingering = 0  # body bytes that may still be thrown away
 
     def __repr__(self) -> str:
-        return f"<Downstream {self.address} left={self._left} exchange={self.exchange!r}>"
+        return f"<Downstream {self.address} body={self._intake.open} exchange={self.exchange!r}>"
 
     # --- asyncio.Protocol
 
@@ -158,7 +149,7 @@ class Downstream:
         if self.tunnel:
             if self.exchange is not None:
                 self.exchange.request_data(data)
-        elif self._left:
+        elif self._intake.open:
             self._body(data)
         elif self.exchange is None:
             self._heads(self._buffer + data if self._buffer else data)
@@ -174,7 +165,7 @@ class Downstream:
             self.exchange.request_end()
             return not over_tls
         self.half_closed = True
-        return self.exchange is not None and not self._left and not over_tls
+        return self.exchange is not None and not self._intake.open and not over_tls
 
     def pause_writing(self) -> None:
         """Our send buffer is full."""
@@ -237,9 +228,9 @@ class Downstream:
         """Begin one exchange; returns the bytes that belong to later requests."""
         self.deadline = self.latest = NEVER
         self._begun = False
-        length = self._left = head.fields.length
-        if length == CHUNKED:
-            self._reader = ChunkedReader(self.limits.chunk_overhead)
+        length = head.fields.length
+        if length:
+            self._intake.begin(length, self.limits.chunk_overhead)
         exchange = self.exchange = self.door.open(self, head)
         exchange.begin()
         if length == 0:
@@ -270,57 +261,37 @@ class Downstream:
 
     def _body_piece(self, data: bytes) -> bytes:
         """Take body bytes from the front of `data`; returns what is behind the body."""
-        exchange = self.exchange
+        exchange, intake = self.exchange, self._intake
         if exchange is None:
-            return self._throw_away(data)
-        rest = b""
-        if self._left > 0:
-            size = len(data)
-            if size > self._left:
-                data, rest = data[: self._left], data[self._left :]
-            self._left -= len(data)
-            self._credit(size)
+            self._throw_away(data)
+            return b""
+        try:
+            piece = intake.take(data)
+        except Malformed as mistake:
+            self.closing = True
+            exchange.request_malformed(mistake)
+            return b""
+        if intake.open:
+            self._credit(len(data))
         else:
-            size = len(data)
-            try:
-                data = self._reader.feed(data)  # type: ignore[union-attr]  # set with CHUNKED
-            except Malformed as mistake:
-                self._left = 0
-                self.closing = True
-                exchange.request_malformed(mistake)
-                return b""
-            if self._reader.done:  # type: ignore[union-attr]
-                self._left = 0
-                rest = self._reader.rest  # type: ignore[union-attr]
-            else:
-                self._credit(size)
-        if self._left == 0:
-            self._reader = None
             self.deadline = self.latest
-        if data:
-            exchange.request_data(data)
-        if self._left == 0 and self.exchange is exchange:
+        if piece:
+            exchange.request_data(piece)
+        if not intake.open and self.exchange is exchange:
             exchange.request_end()
-        return rest
+        return intake.rest
 
-    def _throw_away(self, data: bytes) -> bytes:
+    def _throw_away(self, data: bytes) -> None:
         """Drop what is left of a body that nobody wants; where it ends, the wait for it ends too."""
         self._lingering -= len(data)
-        if self._reader is not None:
-            try:
-                self._reader.feed(data)
-            except Malformed:
-                self._lingering = -1
-            over = self._reader.done
-        else:
-            self._left = max(0, self._left - len(data))
-            over = self._left == 0
+        try:
+            self._intake.take(data)
+        except Malformed:
+            self._lingering = -1
         if self._lingering < 0:
             self.abort()
-        elif over:
-            self._left = 0
+        elif not self._intake.open:
             self.transport.close()
-        return b""
 
     def _expect_body(self) -> None:
         self.deadline = min(self.ticker.now + self.limits.body_stall, self.latest)
@@ -335,7 +306,7 @@ class Downstream:
 
     def body_incomplete(self) -> bool:
         """Whether request body bytes are still to come."""
-        return self._left != 0
+        return self._intake.open
 
     def held(self) -> bool:
         """Whether reading is paused because the taker of the body asked for it."""
@@ -344,19 +315,19 @@ class Downstream:
     def hold_body(self) -> None:
         """Read no more body for now."""
         self._pause(_FOR_TAKER)
-        if self._left:
+        if self._intake.open:
             self.deadline = self.latest
 
     def want_body(self) -> None:
         """Read on."""
         self._resume(_FOR_TAKER)
-        if self._left:
+        if self._intake.open:
             self._expect_body()
 
     def finished(self, keep: bool) -> None:
         """The answer is written; `keep` the connection for another request if everything else allows it."""
         self.exchange = None
-        if not keep or self.half_closed or self.closing or self._left:
+        if not keep or self.half_closed or self.closing or self._intake.open:
             self.close()
             return
         self.deadline = self.ticker.now + (self.limits.write_stall if self.stalled else self.limits.keepalive)
@@ -369,7 +340,7 @@ class Downstream:
         """Close once everything written is sent. Body bytes under way are read and dropped for a moment, so that the
         answer is not lost to a connection reset (RFC 9112 §9.6)."""
         self.closing = True
-        if self._left and not self.half_closed and not self.transport.is_closing():
+        if self._intake.open and not self.half_closed and not self.transport.is_closing():
             self._lingering = self.limits.drain_bytes
             self.deadline = self.ticker.now + _LINGER_SECONDS
             self._resume(_FOR_PIPELINE | _FOR_TAKER)

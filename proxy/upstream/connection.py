@@ -10,7 +10,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
 from proxy.wire.body import ChunkedReader
-from proxy.wire.head import CHUNKED, UNTIL_CLOSE, Malformed, ResponseHead, parse_response_head
+from proxy.wire.lines import CHUNKED, UNTIL_CLOSE, Malformed
+from proxy.wire.response import ResponseHead, parse_response_head
 
 if TYPE_CHECKING:
     from proxy.upstream.pool import Pool

@@ -4,7 +4,8 @@ Bytes in, values out; no I/O, no clock, no asyncio. Every reader is strict: a me
 differently is refused (RFC 9112 §11.2), and what is forwarded is always written anew from what was read.
 
     fields.py     what each header field name means to a proxy: passed on, dropped, or read
-    head.py       request and response heads
+    lines.py      field lines, classified and remembered
+    request.py    request heads                    response.py    response heads
     body.py       where a body ends; the chunked coding, both ways
     path.py       one canonical path          host.py   one canonical host
     websocket.py  the opening handshake       forwarded.py   whose address a trusted proxy reports

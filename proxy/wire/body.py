@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from proxy.wire.head import Malformed
+from proxy.wire.lines import Malformed
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?").fullmatch
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*").fullmatch
