@@ -19,7 +19,7 @@ from proxy.web import attempts
 from proxy.web.attempts import Secret, State
 from proxy.web.endpoints import SESSION_COOKIE, callback
 from proxy.web.handover import destination
-from proxy.web.login import Wish
+from proxy.web.login import Wish, other_ways
 from proxy.web.visit import Refused, Visit, app_title, expire, see_other, set_cookie
 
 _REFUSING: Final = frozenset(
@@ -56,7 +56,8 @@ async def receive(visit: Visit) -> web.Response:
 
 async def _finish(visit: Visit, provider: OidcProvider, answer: Callback, state: State, secret: Secret) -> web.Response:
     done = (expire(attempts.cookie_name(state.attempt)),)
-    retry = _wish(visit, state).query()
+    wish = _wish(visit, state)
+    retry = wish.query()
     if answer.error:
         raise _said_no(visit, answer, state, retry, done)
     try:
@@ -70,7 +71,7 @@ async def _finish(visit: Visit, provider: OidcProvider, answer: Callback, state:
         )
     except ProviderUnavailable as error:
         visit.context.log.warning("provider %s: login not finished: %s", state.provider, error)
-        raise Refused(Reason.PROVIDER_UNAVAILABLE, retry=retry, cookies=done) from error
+        raise Refused(Reason.PROVIDER_UNAVAILABLE, other_ways(visit, wish), retry=retry, cookies=done) from error
     except LoginRefused as error:
         _record_failure(visit, state, str(error))
         raise Refused(Reason.LOGIN_REFUSED, _sentence(str(error)), retry=retry, cookies=done) from error

@@ -197,7 +197,7 @@ async def begin(visit: Visit, wish: Wish) -> web.Response:
         )
     except (ProviderUnavailable, KeyError) as error:
         visit.context.log.warning("provider %s: no login possible: %s", wish.provider, error)
-        raise Refused(Reason.PROVIDER_UNAVAILABLE, _other_ways(visit, wish), retry=_retry(visit, wish)) from error
+        raise Refused(Reason.PROVIDER_UNAVAILABLE, other_ways(visit, wish), retry=_retry(visit, wish)) from error
     cookies = [expire(name) for name in attempts.superfluous(visit.cookies)]
     sealed = attempts.seal_secret(sealer, secret, visit.now)
     cookies.append(set_cookie(attempts.cookie_name(secret.attempt), sealed, attempts.LIFETIME))
@@ -209,7 +209,8 @@ def _retry(visit: Visit, wish: Wish) -> str:
     return wish.query(provider="" if len(visit.snapshot.providers) > 1 else wish.provider)
 
 
-def _other_ways(visit: Visit, wish: Wish) -> str:
+def other_ways(visit: Visit, wish: Wish) -> str:
+    """Which provider cannot be reached, and what one may do instead."""
     provider = visit.snapshot.providers.get(wish.provider)
     name = (provider.title or provider.name) if provider else wish.provider
     if len(visit.snapshot.providers) > 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from typing import Final
 
@@ -105,6 +105,7 @@ def initial(label: str) -> str:
     return next((letter.upper() for letter in label if letter.isalnum()), "·")
 
 
-def hue(label: str) -> int:
-    """Which of the eight tile colours a name gets: always the same one."""
-    return hashlib.sha256(label.encode("utf-8", "replace")).digest()[0] % 8
+def hue(label: str, taken: Collection[int] = ()) -> int:
+    """Which of the eight tile colours a name gets: always the same one, or the next when a neighbour has taken it."""
+    first = hashlib.sha256(label.encode("utf-8", "replace")).digest()[0]
+    return next((step % 8 for step in range(first, first + 8) if step % 8 not in taken), first % 8)

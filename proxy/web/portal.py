@@ -50,10 +50,12 @@ async def show(visit: Visit) -> web.Response:
 
 
 def _apps(routes: Sequence[Route]) -> list[dict[str, object]]:
-    apps = []
-    for route in routes:
+    apps: list[dict[str, object]] = []
+    hues: list[int] = []
+    for route in sorted(routes, key=lambda route: (route.title or route.name).casefold()):
         source = parse_source(route.source)
         title = route.title or route.name
+        hues.append(hue(route.name, hues[-3:]))  # rows have three tiles at most
         apps.append(
             {
                 "href": source.origin + (source.prefix or "") + "/",
@@ -61,10 +63,10 @@ def _apps(routes: Sequence[Route]) -> list[dict[str, object]]:
                 "description": route.description or "",
                 "address": source.host + source.prefix,
                 "initial": initial(title),
-                "hue": hue(route.name),
+                "hue": hues[-1],
             }
         )
-    return sorted(apps, key=lambda app: str(app["title"]).casefold())
+    return apps
 
 
 async def go_to_portal(visit: Visit) -> web.Response:

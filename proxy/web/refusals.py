@@ -150,7 +150,7 @@ def _values(refusal: Refusal, status: int) -> dict[str, object]:
         "door": _DOOR.get(status, "barred"),
         "host": refusal.host,
         "note": refusal.route_text or "",
-        "failed": refusal.failed[:_MAX_FAILED] if shows_rule or refusal.failed else (),
+        "failed": () if reason in _LOGIN_REASONS and not shows_rule else refusal.failed[:_MAX_FAILED],
         "rule": refusal.rule if shows_rule else "",
         "intro": "You were stopped by rule" if reason is Reason.DENIED_BY_RULE else "The nearest rule is",
         "outro": ", because of this:" if reason is Reason.DENIED_BY_RULE else ", and this part of it does not hold:",
