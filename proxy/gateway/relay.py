@@ -139,6 +139,7 @@ class Relay(Sending):
         self.status = 101
         self.upstream_ms = (monotonic() - self.sent_at) * 1000
         lines = [b"HTTP/1.1 101 Switching Protocols", *head.lines]
+        lines += [b"Set-Cookie: " + value for value in head.cookies if not set_cookie_strips(value)]
         lines += [b"Connection: Upgrade", b"Upgrade: " + head.upgrade, b"\r\n"]
         self.connection.tunnel = True
         self.connection.write(b"\r\n".join(lines) + data)
@@ -151,7 +152,7 @@ class Relay(Sending):
 
     def _switch_is_right(self, head: ResponseHead) -> bool:
         wanted = self.head.fields.upgrade.lower()
-        if head.upgrade.lower() != wanted or head.connection is None or b"upgrade" not in head.connection:
+        if head.old or head.upgrade.lower() != wanted or head.connection is None or b"upgrade" not in head.connection:
             return False
         if wanted != b"websocket":
             return True

@@ -122,7 +122,7 @@ class Sending:
             if self.request_done and self.head.fields.length == CHUNKED:
                 connection.write(LAST_CHUNK)
             self.early.clear()
-        elif sending and self.head.fields.continues and not self.bytes_in:
+        elif sending and self.head.fields.continues and not self.bytes_in and not self.head.old:
             self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if sending:
             self.connection.want_body()

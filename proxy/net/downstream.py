@@ -19,6 +19,7 @@ from proxy.wire.request import Fields, RequestHead, parse_fields, request_head
 _LINGER_SECONDS = 3.0
 _SLOWEST_BODY = 1024.0  # bytes per second that keep an upload alive in the long run
 _WRITE_BUFFER = 256 * 1024
+_EMPTY_LINES = 4
 _REPEATED_BLOCK = 4096  # longer field blocks are not kept for comparison
 
 _FOR_PIPELINE, _FOR_TAKER = 1, 2  # why reading is paused
@@ -75,6 +76,7 @@ class Downstream:
         "_begun",
         "_block",
         "_buffer",
+        "_empty_lines",
         "_fields",
         "_intake",
         "_lingering",
@@ -111,6 +113,7 @@ class Downstream:
         self.half_closed = False
         self.ssl_object: Any = None
         self.scratch: Any = None  # the door's notes about this connection
+        self._empty_lines = 0  # before the next request
         self._begun = False  # a head has begun to arrive, and its deadline runs
         self._block = b""
         self._fields: Fields | None = None
@@ -193,6 +196,10 @@ class Downstream:
                 # RFC 9112 §2.2: an empty line before a request is ignored
                 if len(buffer) < 2:
                     break
+                self._empty_lines += 1
+                if self._empty_lines > _EMPTY_LINES:
+                    self._refuse(Malformed("empty lines in place of a request"))
+                    break
                 buffer = buffer[2:]
                 continue
             end = buffer.find(b"\r\n\r\n", 0, self.limits.header_bytes + 4)
@@ -228,6 +235,7 @@ class Downstream:
         """Begin one exchange; returns the bytes that belong to later requests."""
         self.deadline = self.latest = NEVER
         self._begun = False
+        self._empty_lines = 0
         length = head.fields.length
         if length:
             self._intake.begin(length, self.limits.chunk_overhead)

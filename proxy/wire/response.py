@@ -89,6 +89,8 @@ def _read_response_field(
         head.connection = connection_tokens(value, head.connection)
     elif field == Field.TRANSFER_ENCODING:
         codings.append(value)
+    elif head.upgrade:
+        raise Malformed("two Upgrade headers")
     else:
         head.upgrade = value
 
