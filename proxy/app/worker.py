@@ -32,12 +32,12 @@ from proxy.sessions.bus import Bus
 from proxy.sessions.keyfile import load_or_create_key
 from proxy.sessions.seal import Sealer
 from proxy.sessions.service import Sessions
-from proxy.sessions.store import bus_folder, open_store
+from proxy.sessions.store import StoreUnavailable, bus_folder, open_store
 from proxy.settings.schema import Settings
 from proxy.settings.secrets import read_secret
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.process import report
-from proxy.web.app import make_control
+from proxy.web.app import RUNNER_LIMITS, make_control
 from proxy.web.context import WebContext
 from proxy.web.visibility import Visibility
 
@@ -152,7 +152,8 @@ class Worker:
             record=functools.partial(record_event, self.journal, time.time),
         )
         # Our pages are behind the gateway, which has read the request strictly already.
-        self._pages = web.AppRunner(make_control(context), access_log=None, handle_signals=False)
+        how: dict[str, Any] = {"access_log": None, "handle_signals": False, "shutdown_timeout": 1.0, **RUNNER_LIMITS}
+        self._pages = web.AppRunner(make_control(context), **how)
         await self._pages.setup()
         await web.UnixSite(self._pages, control_socket).start()
 
@@ -257,12 +258,12 @@ class Worker:
         await asyncio.sleep(0)  # connection_lost of each records its exchange
         for pool in self.plan.pools.values():
             pool.close()
-        with contextlib.suppress(OSError):
-            await self._pages.cleanup()
-        await self._refresher.close()
-        await self.sessions.close()
-        await self._store.close()
-        await self._http.close()
+        ends = (self._pages.cleanup, self._refresher.close, self.sessions.close, self._store.close, self._http.close)
+        for end in ends:
+            try:
+                await end()
+            except (StoreUnavailable, OSError) as error:  # what comes after must end all the same, the record above all
+                _log.error("while ending: %s", error)  # a known fault, no traceback needed
         if self._own_folder:
             shutil.rmtree(self._own_folder, ignore_errors=True)
         await asyncio.to_thread(self.journal.close)

@@ -39,6 +39,15 @@ async def test_comes_back_to_the_exact_address_after_logging_in(world: Inside, a
         assert "q=a" not in str(line)
 
 
+async def test_a_very_long_address_survives_the_login(world: Inside, app: App):
+    world.route("wiki", app.url)
+    async with employed(world), running(world):
+        wanted = world.origin("wiki") + "/search?q=" + "%20and%26".join(f"word{number}" for number in range(200))
+        assert len(wanted) > 3_000
+        page = await Browser(world).open(wanted)
+        assert (page.url, page.status) == (wanted, 200)
+
+
 async def test_ten_tabs_at_once_on_an_expired_session_all_arrive(world: Inside, app: App):
     for name in ("wiki", "code"):
         world.route(name, app.url)
