@@ -77,7 +77,7 @@ class App:
         method, target, _ = first.split(" ")
         seen = Seen(method, target, [(name, value.strip()) for name, _, value in (x.partition(":") for x in lines)])
         self.seen.append(seen)
-        if seen.header("upgrade"):
+        if seen.header("upgrade") and seen.path != "/deaf":
             return await self._websocket(seen, reader, writer)
         await self._read_body(seen, reader)
         part, _, rest = seen.path.strip("/").partition("/")
@@ -174,6 +174,12 @@ class App:
     async def _play_early(self, seen: Seen, rest: str, _: object, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
         self._say(writer, 200, b"{}", method=seen.method)
+
+    async def _play_bare(self, seen: Seen, rest: str, _: object, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"x" * int(rest))
+        await writer.drain()
+        writer.close()
+        raise asyncio.IncompleteReadError(b"", None)
 
     async def _play_cookie(self, seen: Seen, rest: str, _: object, writer: asyncio.StreamWriter) -> None:
         own, ours = "Set-Cookie: theme=dark; Path=/", "Set-Cookie: __Host-ostiary=stolen; Secure; Path=/"
