@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urljoin
@@ -34,9 +35,16 @@ def require_node() -> str:
 
 
 class RealProvider:
-    """The provider as a child process, and a place where its back-channel logout requests arrive."""
+    """The provider as a child process, and a place where its back-channel logout requests arrive.
 
-    def __init__(self) -> None:
+    `redirect` and `goodbye` are its clients' addresses. `tell` passes a logout token on and answers the HTTP status:
+    the provider can reach loopback addresses only, and neither knows the names nor trusts the authority of a test.
+    """
+
+    def __init__(
+        self, redirect: str = REDIRECT, goodbye: str = GOODBYE, tell: Callable[[str], Awaitable[int]] | None = None
+    ) -> None:
+        self._redirect, self._goodbye, self._tell = redirect, goodbye, tell
         self.logout_tokens: asyncio.Queue[str] = asyncio.Queue()
         app = web.Application()
         app.router.add_post("/backchannel", self._backchannel)
@@ -46,8 +54,8 @@ class RealProvider:
         node = require_node()
         await self._listener.start_server()
         told = {
-            "redirectUri": REDIRECT,
-            "postLogoutUri": GOODBYE,
+            "redirectUri": self._redirect,
+            "postLogoutUri": self._goodbye,
             "backchannelUri": f"http://127.0.0.1:{self._listener.port}/backchannel",
         }
         pipe = asyncio.subprocess.PIPE
@@ -65,8 +73,15 @@ class RealProvider:
 
     async def set_groups(self, account: str, groups: list[str]) -> None:
         """From now on the provider says this about the account."""
+        await self._command({"account": account, "groups": groups})
+
+    async def close_account(self, account: str) -> None:
+        """From now on there is no such account."""
+        await self._command({"account": account, "closed": True})
+
+    async def _command(self, what: dict[str, Any]) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"account": account, "groups": groups}).encode() + b"\n")
+        self._process.stdin.write(json.dumps(what).encode() + b"\n")
         assert await self._answer() == {"ok": True}
 
     async def _answer(self) -> dict[str, Any]:
@@ -79,8 +94,9 @@ class RealProvider:
         raise AssertionError("the provider ended before it said anything")
 
     async def _backchannel(self, request: web.Request) -> web.Response:
-        self.logout_tokens.put_nowait(str((await request.post())["logout_token"]))
-        return web.Response()
+        token = str((await request.post())["logout_token"])
+        self.logout_tokens.put_nowait(token)
+        return web.Response(status=await self._tell(token) if self._tell else 200)
 
 
 class Browser:
@@ -97,7 +113,8 @@ class Browser:
         await self._http.close()
 
     async def visit(self, url: str, *, login: str = "ann", abort: bool = False) -> str:
-        """Open `url`, log in and agree on the way (or refuse), and return the address left for."""
+        """Open `url`, log in and agree on the way (or refuse). Returns the address left for, or that of the page that
+        asks nothing more."""
         method, form = "GET", None
         for _step in range(20):
             async with self._http.request(method, url, data=form, allow_redirects=False) as response:
@@ -111,6 +128,8 @@ class Browser:
             if abort:
                 url = urljoin(url, _one(r'href="([^"]*/abort)"', page))
                 continue
+            if "<form" not in page:
+                return url
             url, method, form = urljoin(url, _one(r'action="([^"]+)"', page)), "POST", _fields(page, login)
         raise AssertionError("the provider leads in circles")
 

@@ -1,6 +1,7 @@
 // The certified OpenID provider on a loopback port of its own, for the provider tests.
 // argv[2]: {"redirectUri", "postLogoutUri", "backchannelUri"}. Prints {"issuer"} when it listens. On stdin it takes
-// one JSON object per line and answers {"ok": true}: {"account", "groups"} changes what it says about somebody.
+// one JSON object per line and answers {"ok": true}: {"account", "groups"} changes what it says about somebody,
+// {"account", "closed"} makes it know nothing about them any more.
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
@@ -8,6 +9,7 @@ import { Provider } from 'oidc-provider';
 
 const { redirectUri, postLogoutUri, backchannelUri } = JSON.parse(process.argv[2]);
 const groups = new Map([['ann', ['sre', 'staff']]]);
+const closed = new Set();
 
 function signingKey(type, options, alg) {
   const { privateKey } = generateKeyPairSync(type, options);
@@ -60,7 +62,7 @@ const configuration = {
   fetch: async (url, options) => fetch(url, { ...options, dispatcher: undefined }),
   issueRefreshToken: async () => true,
   rotateRefreshToken: true,
-  findAccount: async (_context, id) => ({
+  findAccount: async (_context, id) => closed.has(id) ? undefined : ({
     accountId: id,
     claims: async () => ({
       sub: id,
@@ -85,7 +87,8 @@ server.listen(0, '127.0.0.1', () => {
 const commands = createInterface({ input: process.stdin });
 commands.on('line', (line) => {
   const command = JSON.parse(line);
-  groups.set(command.account, command.groups);
+  if (command.closed) closed.add(command.account);
+  else groups.set(command.account, command.groups);
   console.log(JSON.stringify({ ok: true }));
 });
 commands.on('close', () => process.exit(0)); // whoever started us is gone

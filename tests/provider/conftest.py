@@ -1,0 +1,30 @@
+"""The certified provider as counterpart of the whole product: the stage of tests/scenarios, with real processes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from scenario_app import App, serving
+from scenario_processes import Outside, outside
+from scenario_world import make_certificates
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pki") / "certs"
+    make_certificates(folder)
+    return folder
+
+
+@pytest.fixture
+async def app() -> AsyncIterator[App]:
+    async with serving(App()) as one:
+        yield one
+
+
+@pytest.fixture
+async def proxy(tmp_path: Path, certificates: Path) -> AsyncIterator[Outside]:
+    async with outside(tmp_path, certificates) as one:
+        yield one
