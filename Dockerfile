@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 #
 # The image holds a Python environment with exactly what requirements.lock names (every file checked by its hash), the
-# package, and nothing else: no compiler, no shell script of ours, no key, no configuration but the example.
+# package with its hot modules compiled, and nothing else: no compiler, no shell script of ours, no key, no configuration but the example.
 #
 #   docker build -t ostiary .
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges \
@@ -15,16 +15,21 @@
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
 WORKDIR /build
-COPY requirements.lock ./
+COPY requirements.lock requirements-dev.lock ./
 RUN python -m venv /opt/ostiary && \
     /opt/ostiary/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
       --require-hashes --only-binary :all: -r requirements.lock
+# What compiles the wheel (hatchling, mypyc, setuptools) stays behind in this stage.
+RUN python -m venv /build/tools && \
+    /build/tools/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
+      --require-hashes --only-binary :all: -r requirements-dev.lock
+COPY pyproject.toml hatch_build.py README.md ./
 COPY proxy ./proxy
-COPY config ./proxy/demo/example
-RUN cp -R proxy "$(/opt/ostiary/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/" && \
-    printf '#!/opt/ostiary/bin/python\nimport sys\n\nfrom proxy.cli import main\n\nsys.exit(main())\n' >/opt/ostiary/bin/ostiary && \
-    chmod 755 /opt/ostiary/bin/ostiary && \
+COPY config ./config
+RUN OSTIARY_COMPILE=1 /build/tools/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir wheel . && \
+    /opt/ostiary/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps wheel/*.whl && \
     /opt/ostiary/bin/python -m pip uninstall --quiet --yes pip && \
     /opt/ostiary/bin/python -m compileall -q /opt/ostiary/lib && \
     /opt/ostiary/bin/ostiary --version

@@ -27,11 +27,20 @@ def test_every_base_is_pinned_by_a_full_tag():
 
 
 def test_the_dependencies_are_installed_by_hash_and_without_building():
-    installs = [rest for word, rest in instructions() if word == "RUN" and "pip install" in rest]
-    assert len(installs) == 1
-    assert "--require-hashes" in installs[0]
-    assert "--only-binary :all:" in installs[0]
-    assert "-r requirements.lock" in installs[0]
+    runs = [rest for word, rest in instructions() if word == "RUN"]
+    installs = [part for run in runs for part in run.split("&&") if "pip install" in part]
+    shipped, tools, wheel = installs
+    for install, lock in ((shipped, "requirements.lock"), (tools, "requirements-dev.lock")):
+        assert "--require-hashes" in install
+        assert "--only-binary :all:" in install
+        assert install.rstrip().endswith(f"-r {lock}")
+    assert "/opt/ostiary/" in shipped
+    assert "/opt/ostiary/" not in tools, "what compiles the wheel is not shipped"
+    assert "--no-deps wheel/*.whl" in wheel
+
+
+def test_the_shipped_wheel_is_compiled():
+    assert any("OSTIARY_COMPILE=1" in rest and "pip wheel" in rest for word, rest in stages()[0] if word == "RUN")
 
 
 def test_nobody_is_root_and_only_the_state_is_writable():
@@ -62,7 +71,6 @@ def test_everything_copied_is_there():
         ".git/config",
         ".venv/bin/python",
         "tests/image/replay.py",
-        "README.md",
         "proxy/__pycache__/x.pyc",
         "proxy/net/__pycache__/tls.cpython-313.pyc",
         ".env",
