@@ -27,13 +27,13 @@ The request's way, with the file where each step is:
     route        gateway/http.py       wire/host.py, wire/path.py → gateway/snapshot.py → routing.py
     identify     gateway/http.py       gateway/admission.py (certificate: authn/mtls.py), sessions/service.py (cookie)
     decide       gateway/http.py       model/facts.py → policy/decide.py → model/verdict.py
-    act          gateway/http.py       allow: gateway/stamp.py (strip, sign), gateway/relay.py, upstream/pool.py
+    act          gateway/http.py       allow: gateway/stamp.py (strip, sign), sending.py, upstream/pool.py, relay.py
                                        challenge: a redirect to web/login.py      deny: web/refusals.py
     record       gateway/record.py     audit/event.py → audit/journal.py; telemetry/metrics.py
 
 Our own pages are a route like any other, to an application on a private socket (web/app.py): there is no second way in.
 A session that ends, here or in another worker, cuts what it has open: sessions/bus.py → sessions/service.py → `cut`.
-A reload builds everything beside what is in force, then swaps it whole: app/supervisor.py, worker.py, compose.py.
+A reload builds everything beside what is in force, then swaps it whole: app/reload.py, worker.py, compose.py.
 
 To add …, go to …
 

@@ -1,6 +1,6 @@
 """The command line: one module per command group, imported only when it is called.
 
-Each module offers `HELP` (one line), `configure(parser)` and `run(args) -> int`: 0 fine, 1 the answer is no, 2 wrong use.
+Each module offers `HELP`, `configure(parser)` and `run(args) -> int`: 0 fine, 1 the answer is no, 2 wrong use.
 To add a command: write `proxy/cli/<name>.py` and add its row to `COMMANDS`.
 """
 

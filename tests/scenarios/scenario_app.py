@@ -162,7 +162,7 @@ class App:
     async def _unless_gone(self, reader: asyncio.StreamReader, work: object) -> None:
         """Wait for `work`; raises ConnectionResetError when the proxy hangs up before."""
         gone = asyncio.ensure_future(reader.read(1))
-        done = asyncio.ensure_future(work)  # type: ignore[arg-type]
+        done = asyncio.ensure_future(work)  # type: ignore[arg-type]  # any awaitable
         await asyncio.wait({gone, done}, return_when=asyncio.FIRST_COMPLETED)
         if not done.done():
             done.cancel()
