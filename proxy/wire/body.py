@@ -10,8 +10,11 @@ import re
 
 from proxy.wire.lines import Malformed
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?").fullmatch
-_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*").fullmatch
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*+"'
+# RFC 9112 §7.1.1 without its blanks, which only confuse: llhttp refuses them as well.
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;%(t)b(?:=(?:%(t)b|%(q)b))?)*+" % {b"t": _TOKEN, b"q": _QUOTED}).fullmatch
+_TRAILER = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*" % _TOKEN).fullmatch
 _MAX_LINE = 4096
 _MAX_TRAILERS = 32 * 1024
 _MAX_TRAILER_FIELDS = 100

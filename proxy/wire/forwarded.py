@@ -31,7 +31,8 @@ def client_address(peer: str, forwarded_for: bytes, trusted: Sequence[Network]) 
         return peer
     hops = [hop.strip() for hop in forwarded_for.decode("latin-1").split(",")] if forwarded_for else []
     while hops and any(address in network for network in trusted if network.version == address.version):
-        nearer = _parse(hops.pop())
+        hop = hops.pop()
+        nearer = None if "%" in hop else _parse(hop)  # a zone may be any text, and means nothing elsewhere
         if nearer is None:
             break
         address = nearer

@@ -289,7 +289,7 @@ class Stack:
     def pass_time(self, seconds: float) -> None:
         """The clock of all deadlines goes on."""
         ticker = self.worker.ticker
-        ticker.tick(ticker.now + seconds)
+        ticker.tick(max(ticker.now, time.monotonic()) + seconds)
 
     async def answered_as_ever(self, path: str = "/canary") -> Message:
         """The next person's request gets its own answer; returns what the origin saw of it."""
