@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import pickle
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.settings.schema import Settings
 from proxy.telemetry.log import Format
 
 _LENGTH = 4  # bytes of a message's length, big endian
+_PIECE = 100  # routes
 
 
 class Order(msgspec.Struct):
@@ -84,14 +87,17 @@ class Channel:
             await self._writer.wait_closed()
 
 
-def with_settings(word: str, settings: Settings) -> Message:
-    """A message that carries a configuration."""
-    return Message(word, data=pickle.dumps(settings))
+def packed(settings: Settings) -> list[bytes]:
+    """A configuration as the `data` of a message: in pieces, because whoever unpacks one piece does nothing else."""
+    routes = settings.routes
+    pieces: list[object] = [routes[start : start + _PIECE] for start in range(0, len(routes), _PIECE)]
+    return [pickle.dumps(piece) for piece in (replace(settings, routes=()), *pieces)]
 
 
 def settings_in(message: Message) -> Settings:
     """The configuration in a message."""
-    settings = pickle.loads(message.data)  # noqa: S301  # from our own parent, over a socket pair nobody else holds
+    pieces = [pickle.loads(piece) for piece in message.data]  # noqa: S301  # from our own parent, over our own socket
+    settings = pieces[0]
     if not isinstance(settings, Settings):
         raise TypeError("a configuration was expected")
-    return settings
+    return replace(settings, routes=tuple(itertools.chain(*pieces[1:])))

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.app.channel import Channel, Message, Order, with_settings
+from proxy.app.channel import Channel, Message, Order, packed
 from proxy.settings.schema import Settings
 
 # The same modules as ours: `-m` would look in the folder we happen to be started from first.
@@ -51,7 +51,7 @@ class Child:
         finally:
             theirs.close()
         channel = await Channel.over(ours)
-        channel.say(with_settings("build", settings))
+        channel.say(Message("build", data=packed(settings)))
         return cls(order.number, settings, process, channel)
 
     def __repr__(self) -> str:
@@ -84,11 +84,10 @@ class Child:
             _give(waiting, gone)
         self._asked.clear()
 
-    async def ask(self, word: str, seconds: float, settings: Settings | None = None) -> Message:
+    async def ask(self, word: str, seconds: float, data: Any = None) -> Message:
         """Ask and wait for the answer; a worker that is gone, or silent for `seconds`, answers not ok."""
-        message = Message(word) if settings is None else with_settings(word, settings)
         self._number += 1
-        message.number = self._number
+        message = Message(word, self._number, data=data)
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         if self._listening.done():
             return Message("answer", ok=False, text=f"worker {self.number} ended")
@@ -104,7 +103,7 @@ class Child:
 
     async def take(self, settings: Settings, seconds: float) -> Message:
         """Put `settings` into force in this worker alone."""
-        answer = await self.ask("prepare", seconds, settings)
+        answer = await self.ask("prepare", seconds, packed(settings))
         if answer.ok:
             answer = await self.ask("commit", seconds)
             self.settings = settings

@@ -7,11 +7,13 @@ when the supervisor says so, and as well when the supervisor is gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 
 import msgspec
 import uvloop
@@ -23,6 +25,20 @@ from proxy.telemetry import log
 
 _log = logging.getLogger("ostiary")
 _STATUS_SECONDS = 1.0
+_TURN = 0.0005  # seconds that a thread keeps the interpreter while another waits for it; usually ten times that
+
+
+@contextlib.contextmanager
+def _yielding() -> Iterator[None]:
+    """For long work in a thread: thousands of routes take seconds, and requests must hardly notice."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    gc.disable()  # nothing of what is built is garbage: looking for cycles stops everybody
+    try:
+        yield
+    finally:
+        gc.enable()
+        sys.setswitchinterval(interval)
 
 
 class Process:
@@ -33,6 +49,7 @@ class Process:
         self._channel: Channel
         self._worker: Worker | None = None
         self._status: asyncio.Task[None] | None = None
+        self._orders: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Serve until told to stop. Returns the exit code."""
@@ -47,7 +64,9 @@ class Process:
                     await self._channel.close()
                     return 1
             else:
-                self._obey(message)
+                order = asyncio.create_task(self._obey(message))  # the next may come before this one is carried out
+                self._orders.add(order)
+                order.add_done_callback(self._orders.discard)
         if not told_to_end:
             _log.error("the supervisor is gone; this worker finishes what is under way and ends")
         if self._status is not None:
@@ -73,7 +92,7 @@ class Process:
         self._status = asyncio.create_task(self._tell_status(worker))
         return True
 
-    def _obey(self, message: Message) -> None:
+    async def _obey(self, message: Message) -> None:
         answer = Message("answer", message.number)
         worker = self._worker
         assert worker is not None, "the first order is to build"
@@ -81,9 +100,11 @@ class Process:
             if message.word == "serve":
                 worker.serve()
             elif message.word == "prepare":
-                worker.prepare(settings_in(message))
+                with _yielding():
+                    await asyncio.to_thread(lambda: worker.prepare(settings_in(message)))
             elif message.word == "commit":
                 worker.commit()
+                gc.freeze()  # as at the start
             elif message.word == "discard":
                 worker.discard()
             elif message.word == "metrics":

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from proxy.app.channel import packed
 from proxy.app.workforce import Workforce
 from proxy.settings.load import Checked, check
 from proxy.settings.problems import ConfigError, Problem
@@ -115,7 +116,8 @@ class Reloading:
     async def _hand_over(self, fresh: Settings, why: str) -> bool:
         workforce = self._workforce
         children = workforce.serving
-        answers = await asyncio.gather(*(child.ask("prepare", _PREPARE, fresh) for child in children))
+        data = await asyncio.to_thread(packed, fresh)
+        answers = await asyncio.gather(*(child.ask("prepare", _PREPARE, data) for child in children))
         bad = [answer.text for answer in answers if not answer.ok]
         if bad:
             await asyncio.gather(*(child.ask("discard", _COMMIT) for child in children))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -21,7 +23,7 @@ from proxy.app.reload import Reloading, read
 from proxy.app.workforce import Workforce
 from proxy.net.sockets import AddressUnusable, bind, split_address
 from proxy.settings.problems import ConfigError
-from proxy.settings.schema import Settings
+from proxy.settings.schema import Limits, Settings
 from proxy.telemetry.exposition import exposition
 from proxy.telemetry.log import Format
 from proxy.telemetry.metrics import Metrics, merge
@@ -53,6 +55,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop)
+        _raise_descriptor_limit(self._settings.configuration.limits)
         folder = tempfile.mkdtemp(prefix="ostiary-")  # mode 0700: our own pages are reached only from inside
         try:
             self._bind()
@@ -145,6 +148,23 @@ class Supervisor:
             await runner.cleanup()
             raise AddressUnusable(f"admin.address {admin.address}: {_why(error)}") from None
         return runner
+
+
+def _raise_descriptor_limit(limits: Limits) -> None:
+    """Allow ourselves, and so the workers, as many open files as we may; each connection takes up to two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    if soft != resource.RLIM_INFINITY and soft < 2 * limits.connections:
+        _log.warning(
+            "limits.connections is %d per worker, but a process may open %d files only: from about %d connections on, "
+            "new ones wait; raise the limit (LimitNOFILE of the service, ulimit -n) or lower limits.connections",
+            limits.connections,
+            soft,
+            soft // 2,
+        )
 
 
 def _why(error: OSError) -> str:

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -292,3 +293,34 @@ async def test_who_was_deleted_at_the_provider_is_out(world: Inside, app: App, j
             jump(90)
             await stream.closed()
         assert (await alice.fetch(world.origin("app") + "/")).status == 401
+
+
+# --- descriptors ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_worker_out_of_descriptors_serves_again_when_there_are_some(proxy: Outside, app: App):
+    """Nobody is refused: who finds no place waits in the queue of the socket."""
+    proxy.config["workers"] = 1
+    proxy.route("app", app.url, public=True)
+    await proxy.start()
+    assert (await proxy.ask("app")).status == 200
+    (worker,) = proxy.workers()
+    most = descriptors(worker) + 8
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (most, most))
+    held = []
+    try:
+        for _ in range(20):
+            _, writer = await asyncio.open_connection("127.0.0.1", proxy.https)
+            held.append(writer)
+        waiting = asyncio.create_task(proxy.ask("app"))
+        await eventually(lambda: descriptors(worker) >= most - 1, "all are taken")
+    finally:
+        for writer in held:
+            writer.transport.abort()
+    assert (await waiting).status == 200
+    assert proxy.process.poll() is None
+    assert proxy.workers() == [worker]
+
+
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))

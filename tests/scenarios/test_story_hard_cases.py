@@ -11,6 +11,8 @@ from scenario_people import FETCH, Browser
 from scenario_processes import Outside
 from scenario_world import CUT, App, Inside, employed, eventually, running, serving
 
+from proxy.net.sockets import bind
+
 UPGRADE = [
     ("Connection", "Upgrade"),
     ("Upgrade", "websocket"),
@@ -89,7 +91,7 @@ async def test_renewals_in_two_workers_use_each_refresh_token_once(proxy: Outsid
         assert (await alice.open(proxy.origin("app") + "/")).status == 200
         renewed: list[object] = []
         refresh = corp.idp.ledger.refresh
-        corp.idp.ledger.refresh = lambda token: renewed.append(token) or refresh(token)  # type: ignore[method-assign]
+        corp.idp.ledger.refresh = lambda token: renewed.append(token) or refresh(token)  # type: ignore[method-assign]  # listens in
         until = time.monotonic() + 20
         while len(renewed) < 3:
             answers = await asyncio.gather(*(alice.fetch(proxy.origin("app") + f"/{tab}") for tab in range(10)))
@@ -230,3 +232,32 @@ async def test_hundreds_of_connections_come_and_go(world: Inside, app: App):
         for pool in world.worker.plan.pools.values():
             await eventually(lambda p=pool: p.count == len(p._idle), "nothing is still in use")
         assert (await world.ask("app")).status == 200
+
+
+async def test_an_ended_session_does_not_close_what_is_open_to_all(world: Inside, app: App):
+    world.route("info", app.url, public=True)
+    world.route("lobby", app.url, allow=[{"name": "all", "anyone": True}])
+    async with running(world):
+        cookies = await world.login("ann", "info", "lobby")
+        for sid in await world.sids():
+            await world.worker.sessions.end(sid)
+        for name, cookie in cookies.items():
+            assert (await world.ask(name, cookie=cookie)).status == 200
+            assert app.last().header("x-ostiary-email") is None
+
+
+async def test_ipv6(world: Inside, app: App):
+    six = bind("[::1]:0", 1)[0]
+    port = six.getsockname()[1]
+    address = f"[::1]:{port}"
+    world.sockets[address] = six
+    world.config["listeners"].append(world.config["listeners"][0] | {"address": address})
+    allow = [{"name": "local", "anyone": True, "networks": ["::1/128"]}]
+    world.route("app", app.url, allow=allow)
+    async with running(world):
+        reader, writer = await asyncio.open_connection("::1", port, ssl=world.tls(), server_hostname="app.apps.test")
+        async with Line(reader, writer) as line:
+            assert (await line.request("GET", "/", world.host("app"))).status == 200
+        assert app.last().header("x-forwarded-for") == "::1"
+        assert (await world.recorded(route="app"))["address"] == "::1"
+        assert (await world.ask("app")).status == 403, "127.0.0.1 is another network"
