@@ -15,6 +15,7 @@ LONGEST = 350  # lines
 LONGER = {  # file → why it may be longer
     "proxy/net/downstream.py": "one connection is one state, and its phases share it",
     "tests/sessions/test_sessions_service.py": "the stories of one object with eleven promises",
+    "tests/wire/test_wire_deadlines.py": "every deadline, told on one stage",
     "tests/audit/test_audit_journal.py": "every way a disk can fail, told on one stage",
     "tests/demo/test_demo_idp.py": "a provider's whole behaviour, told on one stage",
     "tests/policy/test_policy_conditions.py": "one table for each condition",

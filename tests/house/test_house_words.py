@@ -89,7 +89,7 @@ def test_ci_runs_what_readme_tells_people_to_run() -> None:
 def test_every_fuzzer_takes_seconds_and_a_seed() -> None:
     fuzzers = sorted((REPOSITORY / "tests" / "fuzz").glob("fuzz_*.py"))
     names = {path.stem for path in fuzzers}
-    assert {"fuzz_path", "fuzz_cookie", "fuzz_ticket", "fuzz_configuration"} <= names
+    assert {"fuzz_request_head", "fuzz_path", "fuzz_cookie", "fuzz_ticket", "fuzz_configuration"} <= names
     for path in fuzzers:
         text = path.read_text(encoding="utf-8")
         assert re.search(rf"`python tests/fuzz/{path.name} \[seconds\] \[seed\]`", text), (
