@@ -73,16 +73,24 @@ class RecordingOrigin:
         self.saw = Witness()
         self.script = echo
         for connection in self.connections:
-            connection.buffer = b""
+            connection.forget()
 
 
 class _Connection(asyncio.Protocol):
     def __init__(self, origin: RecordingOrigin) -> None:
         self.origin = origin
         self.buffer = b""
+        self.arrived: list[bytes] = []
+        self.size = self.needs = 0  # bytes arrived since the buffer was looked at; bytes that make it worth a look
         self.tunnel = False
         self.answered = False  # the request in the buffer has its (early) answer
         self.task: asyncio.Task[None] | None = None
+
+    def forget(self) -> None:
+        """Whatever has not become a request."""
+        self.buffer = b""
+        self.arrived.clear()
+        self.size = self.needs = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]  # a stream
@@ -95,7 +103,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.origin.connections.discard(self)
         if self.buffer:
-            self.origin.saw.partial.append(self.buffer)
+            self.origin.saw.partial.append(self.buffer + b"".join(self.arrived))
             self.buffer = b""
 
     def eof_received(self) -> bool:
@@ -107,8 +115,13 @@ class _Connection(asyncio.Protocol):
         if self.tunnel:
             self.origin.saw.tunnel += data
             return
-        self.buffer += data
-        self._read()
+        self.arrived.append(data)
+        self.size += len(data)
+        if self.size >= self.needs:  # do not look at a long body again and again
+            self.buffer += b"".join(self.arrived)
+            self.arrived.clear()
+            self.size = 0
+            self._read()
 
     def _read(self) -> None:
         while self.buffer and not self.tunnel and self.task is None:
@@ -127,6 +140,7 @@ class _Connection(asyncio.Protocol):
                 if request.complete or answer.early:
                     self.answered = True
                     self.task = asyncio.get_running_loop().create_task(self._answer(answer))
+            self.needs = max(0, request.needs - len(self.buffer))
             if not request.complete:
                 return
             self.origin.saw.requests.append(request)

@@ -35,6 +35,7 @@ class Message:
     raw: bytes = b""
     connection: int = 0
     interim: list[bytes] = field(default_factory=list)
+    needs: int = 0  # bytes, head and all, before it can be complete
 
     def values(self, name: str) -> list[bytes]:
         """The values of every field of this name, in any case."""
@@ -129,6 +130,7 @@ def read_request(data: bytes) -> tuple[Message, int] | None:
         message.body, used, message.complete = read_chunks(data[size:])
         size += used
     else:
+        message.needs = size + length
         message.body = data[size : size + length]
         message.complete = len(message.body) == length
         size += len(message.body)

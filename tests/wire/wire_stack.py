@@ -30,6 +30,7 @@ from proxy.settings.load import load
 HOST = "app.test"
 OTHER = "other.test"
 LOGIN = "login.test"
+_LISTENERS = ("clear", "tls", "redirect", "proxied")
 
 
 def staff() -> list[dict[str, Any]]:
@@ -180,9 +181,9 @@ class Stack:
     def __init__(self, folder: Path, limits: dict[str, Any], changes: dict[str, dict[str, Any]]) -> None:
         self.folder = folder
         self.origin = RecordingOrigin()
-        self._sockets = {name: _listening() for name in ("clear", "tls", "redirect")}
-        self.port, self.tls_port, self.redirect_port = (
-            sock.getsockname()[1] for sock in (self._sockets[name] for name in ("clear", "tls", "redirect"))
+        self._sockets = {name: _listening() for name in _LISTENERS}
+        self.port, self.tls_port, self.redirect_port, self.proxied_port = (
+            self._sockets[name].getsockname()[1] for name in _LISTENERS
         )
         self._write(limits, changes)
 
@@ -207,6 +208,11 @@ class Stack:
                     "tls": {"certificates": [{"cert": "site.crt", "key": "site.key"}]},
                 },
                 {"address": f"127.0.0.1:{self.redirect_port}"},
+                {
+                    "address": f"127.0.0.1:{self.proxied_port}",
+                    "cleartext": "proxy",
+                    "trusted_proxies": ["127.0.0.0/30"],
+                },
             ],
             "login": {"url": f"https://{LOGIN}"},
             "assertion": {"key": "assertion.key"},
@@ -247,9 +253,12 @@ class Stack:
         for sock in self._sockets.values():
             sock.close()
 
-    async def connect(self, port: int | None = None, tls: str | None = None, *, window: int = 0) -> Client:
+    async def connect(
+        self, port: int | None = None, tls: str | None = None, *, window: int = 0, source: str = "127.0.0.1"
+    ) -> Client:
         """A new connection. `tls` is the name to ask for ("" for none); `window` a small receive buffer."""
         sock = socket.socket()
+        sock.bind((source, 0))
         if window:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         sock.setblocking(False)
