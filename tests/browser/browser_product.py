@@ -13,10 +13,11 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import yaml
 
 from proxy.demo import certificates
@@ -73,11 +74,43 @@ class Product:
         return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
 
     def route(self, name: str, text: str) -> None:
-        """Add a route file, or change it, as an admin's editor does: the whole file at once."""
-        target = self.layout.config.parent / "routes" / f"{name}.yaml"
-        written = target.with_suffix(".new")
-        written.write_text(text, "utf-8")
-        written.rename(target)
+        """Add a route file, or change it."""
+        _replace(self.layout.config.parent / "routes" / f"{name}.yaml", text)
+
+    @contextlib.asynccontextmanager
+    async def configured(self, changes: Mapping[str, str]) -> AsyncIterator[None]:
+        """Meanwhile the configuration says something else; the running proxy has noticed, before and after."""
+        file = self.layout.config
+        text, before = file.read_text("utf-8"), await self._revisions()
+        changed = text
+        for old, new in changes.items():
+            assert old in changed
+            changed = changed.replace(old, new, 1)
+        _replace(file, changed)
+        await self._until(lambda now: len(now) == 1 and now != before)
+        try:
+            yield
+        finally:
+            _replace(file, text)
+            await self._until(lambda now: now == before)
+
+    async def _until(self, good: Callable[[set[str]], bool]) -> None:
+        until = time.monotonic() + START
+        while not good(now := await self._revisions()):
+            assert time.monotonic() < until, f"not reloaded, in force is {now}"
+            await asyncio.sleep(0.05)
+
+    async def _revisions(self) -> set[str]:
+        """The configurations in force in the workers."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self.layout.admin}/metrics") as answer:
+            return set(re.findall(r'ostiary_configuration_revision_info{revision="(\w+)"} 1', await answer.text()))
+
+
+def _replace(file: Path, text: str) -> None:
+    """As an editor does it: the whole file at once."""
+    written = file.with_suffix(".new")
+    written.write_text(text, "utf-8")
+    written.rename(file)
 
 
 @contextlib.asynccontextmanager

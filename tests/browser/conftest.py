@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -17,26 +16,12 @@ import pytest_asyncio
 from browser_person import ARGUMENTS, Person, trusting
 from browser_product import Branch, Product, branch, demo
 
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-
-
-def _missing(what: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(what)
-    pytest.skip(what)
-
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def playwright() -> AsyncIterator[Any]:
+async def playwright(chromium_program: str) -> AsyncIterator[Any]:
     """Playwright's driver."""
-    if not CHROMIUM:
-        _missing("no Chromium was found: install one (Debian: apt install chromium), or name it in CHROMIUM")
-    try:
-        from playwright.async_api import async_playwright
-    except ImportError:
-        _missing("Playwright is not installed: run `make test-browser`")
+    from playwright.async_api import async_playwright  # not at the top: the browser group may not be installed
+
     async with async_playwright() as one:
         yield one
 
@@ -59,7 +44,9 @@ Launch = Callable[[Path], Any]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browsers(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Launch]:
+async def browsers(
+    playwright: Any, chromium_program: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Launch]:
     """A browser that trusts one development authority; the same one for the same authority."""
     running: dict[Path, Any] = {}
     async with contextlib.AsyncExitStack() as stack:
@@ -68,7 +55,9 @@ async def browsers(playwright: Any, tmp_path_factory: pytest.TempPathFactory) ->
             if authority not in running:
                 home = trusting(authority, tmp_path_factory.mktemp("home"))
                 running[authority] = await playwright.chromium.launch(
-                    executable_path=CHROMIUM, args=ARGUMENTS, env={**os.environ, "HOME": str(home)} if home else None
+                    executable_path=chromium_program,
+                    args=ARGUMENTS,
+                    env={**os.environ, "HOME": str(home)} if home else None,
                 )
                 stack.push_async_callback(running[authority].close)
             return running[authority]

@@ -70,6 +70,23 @@ async def test_ten_tabs_at_once_on_a_session_that_ended_all_arrive(
         assert await tab.evaluate("performance.getEntriesByType('navigation')[0].responseStatus") == 200, url
 
 
+async def test_ten_tabs_at_once_on_an_expired_session_all_arrive(product: Product, person: Any):
+    carol: Person = await person(product)
+    carol.expects(REFUSED)
+    await carol.log_in("Carol")
+    tabs = [await carol.tab(product.url("headers", f"/before/{n}")) for n in range(10)]
+    urls = [product.url("headers", f"/after/{n}#f{n}") for n in range(10)]
+    async with product.configured({"lifetime: 12h": "lifetime: 2s", "idle: 1h  ": "idle: 1s  "}):
+        await tabs[0].wait_for_function(
+            "async () => (await (await fetch('/.ostiary/whoami')).json()).reason !== undefined", polling=200
+        )
+        answer = await tabs[0].evaluate("async () => (await fetch('/script')).json()")
+        assert answer["reason"] == "session-expired"
+    await together(tabs, urls)
+    for tab, url in zip(tabs, urls, strict=True):
+        await tab.wait_for_url(url)
+
+
 async def test_many_tabs_after_the_provider_forgot_her_too(product: Product, person: Any):
     """As after a weekend: each tab shows the login page, one is answered, the others go on when they are reloaded."""
     alice = await person(product)

@@ -174,6 +174,7 @@ async def test_logging_out_at_the_provider_ends_the_session_and_its_streams(offi
         await ann.there.visit(office.corp.issuer + "/session/end")
         await line.closed(CUT)
     assert office.told == [200]
+    await office.proxy.recorded(type="revocation", reason="session-revoked")
     assert await ann.reason(office.wiki + "/") == "session-revoked"
     assert await twin.status(office.wiki + "/") == 200, "her other browser is another session there"
 

@@ -11,17 +11,17 @@ import pytest
 from web_front import fronted
 from web_stage import LOGIN, WIKI, Stage, route, staged
 
-playwright = pytest.importorskip("playwright.async_api", reason="the browser group is not installed")
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("chromium_program")]
 
 
 @contextlib.asynccontextmanager
 async def chromium(stage: Stage, folder: Path) -> AsyncIterator[Any]:
     """A fresh browser whose names all lead to the stage. Fails the test on any violation of our policy."""
+    from playwright.async_api import async_playwright  # not at the top: the browser group may not be installed
     from screenshots import ARGUMENTS, CHROMIUM
 
     said: list[str] = []
-    async with fronted(stage, folder) as port, playwright.async_playwright() as runner:
+    async with fronted(stage, folder) as port, async_playwright() as runner:
         arguments = [*ARGUMENTS, f"--host-resolver-rules=MAP *.apps.test 127.0.0.1:{port}"]
         browser = await runner.chromium.launch(executable_path=CHROMIUM, args=arguments)
         context = await browser.new_context(ignore_https_errors=True)
