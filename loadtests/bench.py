@@ -82,7 +82,8 @@ def environment() -> dict[str, str]:
         "apache": _says("apache2", "-v"),
     }
     machine = f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
-    return {"when": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, **versions}
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"when": when, "machine": machine, "load": f"{os.getloadavg()[0]:.1f}", **versions}
 
 
 def write(bench: Bench, around: dict[str, str]) -> str:
@@ -90,7 +91,7 @@ def write(bench: Bench, around: dict[str, str]) -> str:
     table = markdown(bench.samples, [(kind.name, kind.title) for kind in bench.kinds])
     plan = bench.plan
     lines = [
-        f"{around['when']}, {around['machine']}. {plan.rounds} rounds of {plan.seconds:g} s each, targets in turn; "
+        f"{around['when']}, {around['machine']}; load average before it began: {around['load']}. {plan.rounds} rounds of {plan.seconds:g} s each, targets in turn; "
         "medians; × is the median of the ratios within each round.",
         "",
         table,
@@ -124,6 +125,10 @@ def run(args: argparse.Namespace, folder: Path) -> int:
         stage = Stage(fleet, folder, certificates.make(folder), upstream, echo)
         bench = Bench(stage, plan, chosen(args.target))
         around = environment()
+        if float(around["load"]) > 0.5:
+            say(
+                f"this machine is busy (load average {around['load']}): figures will be noisy, rates and latencies useless"
+            )
         try:
             bench.start()
             if plan == SMOKE:
