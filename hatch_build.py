@@ -25,6 +25,7 @@ COMPILED = (
     "wire/path.py",
     "routing.py",
     "net/ticker.py",
+    "net/door.py",
     "net/downstream.py",
     "net/intake.py",
     "upstream/connection.py",

@@ -8,8 +8,9 @@ bound, from `Limits`. What the request means is the door's business.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any
 
+from proxy.net.door import Door, Exchange
 from proxy.net.intake import Intake
 from proxy.net.ticker import NEVER, Ticker
 from proxy.settings.schema import Limits
@@ -23,47 +24,6 @@ _EMPTY_LINES = 4
 _REPEATED_BLOCK = 4096  # longer field blocks are not kept for comparison
 
 _FOR_PIPELINE, _FOR_TAKER = 1, 2  # why reading is paused
-
-
-class Exchange(Protocol):
-    """What the door makes of one request; told what the client does."""
-
-    def begin(self) -> None:
-        """The head is read; decide. A body, if any, follows."""
-
-    def request_data(self, data: bytes) -> None:
-        """Body bytes, or raw bytes after an upgrade."""
-
-    def request_end(self) -> None:
-        """The body is complete, or the client half-closed after an upgrade."""
-
-    def request_malformed(self, mistake: Malformed) -> None:
-        """The body broke its framing."""
-
-    def client_gone(self) -> None:
-        """The client went away before the exchange was finished."""
-
-    def client_paused(self) -> None:
-        """The client reads slower than we write."""
-
-    def client_resumed(self) -> None:
-        """It caught up."""
-
-    def overdue(self, now: float) -> None:
-        """The deadline that the exchange set on the connection has passed."""
-
-
-class Door(Protocol):
-    """Who decides about requests on a listener."""
-
-    def open(self, connection: Downstream, head: RequestHead) -> Exchange:
-        """A request has arrived."""
-
-    def refuse(self, connection: Downstream, mistake: Malformed) -> None:
-        """Something arrived that is not a request: answer, record, close."""
-
-    def closed(self, connection: Downstream) -> None:
-        """The connection is gone."""
 
 
 class Downstream:
@@ -153,7 +113,9 @@ class Downstream:
             if self.exchange is not None:
                 self.exchange.request_data(data)
         elif self._intake.open:
-            self._body(data)
+            rest = self._body_piece(data)
+            if rest and not self.closing:
+                self.data_received(rest)
         elif self.exchange is None:
             self._heads(self._buffer + data if self._buffer else data)
         else:
@@ -261,11 +223,6 @@ class Downstream:
     def _refuse(self, mistake: Malformed) -> None:
         self.closing = True  # nothing behind a broken head can be understood
         self.door.refuse(self, mistake)
-
-    def _body(self, data: bytes) -> None:
-        rest = self._body_piece(data)
-        if rest and not self.closing:
-            self.data_received(rest)
 
     def _body_piece(self, data: bytes) -> bytes:
         """Take body bytes from the front of `data`; returns what is behind the body."""
