@@ -10,7 +10,8 @@ from proxy.app.compose import Plan
 from proxy.gateway.door import House, HttpDoor
 from proxy.gateway.redirector import RedirectDoor
 from proxy.net.acceptor import Acceptor, Counts
-from proxy.net.downstream import Door, Downstream
+from proxy.net.door import Door
+from proxy.net.downstream import Downstream
 from proxy.net.tls import TlsListener
 from proxy.settings.schema import Limits, Listener
 from proxy.wire.forwarded import Network, networks

@@ -140,7 +140,8 @@ class Supervisor:
 
         admin = self._settings.configuration.admin
         host, port = split_address(admin.address)
-        runner = web.AppRunner(make_admin(ready, metrics, hosts=admin.hosts), access_log=None, handle_signals=False)
+        application = make_admin(ready, metrics, hosts=admin.hosts)
+        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()

@@ -11,9 +11,9 @@ HELP = "run the proxy"
 _EPILOG = """\
 signals:
   SIGHUP          read the configuration again (it is also read when a file changes)
-  SIGTERM, ^C     accept no more, let requests under way finish, end
+  SIGTERM, ^C     accept no more, let requests under way finish (limits.shutdown), end; twice: end at once
 
-A configuration that does not check never replaces the one in force; the log says why.
+A configuration that does not check never replaces the one in force; the log says why. A worker that dies is replaced.
 """
 
 
