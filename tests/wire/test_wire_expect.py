@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from recording_origin import Answer, plain
 from wire_cases import check_forwarded
-from wire_stack import Client, Stack, settle
+from wire_client import Client, settle
+from wire_stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,7 +13,8 @@ import pytest
 from recording_origin import Answer, plain
 from strict_reader import Message
 from wire_cases import check_forwarded
-from wire_stack import HOST, Client, Stack, settle
+from wire_client import Client, settle
+from wire_stack import HOST, Stack
 
 from proxy.model.identity import Identity
 from proxy.model.reasons import Reason

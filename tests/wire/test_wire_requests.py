@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from strict_reader import Message
 from wire_cases import PATHS, Case, check_expected, check_forwarded, load_cases
-from wire_stack import Client, Stack, settle
+from wire_client import Client, settle
+from wire_stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,7 +13,8 @@ import pytest
 from recording_origin import Answer
 from strict_reader import Message
 from wire_cases import Case, load_cases
-from wire_stack import Client, Stack, settle
+from wire_client import Client, settle
+from wire_stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

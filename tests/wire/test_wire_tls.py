@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from strict_reader import Message
-from wire_stack import HOST, Client, Stack, settle
+from wire_client import Client, settle
+from wire_stack import HOST, Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,7 +8,8 @@ import pytest
 from recording_origin import Answer
 from strict_reader import Message
 from wire_cases import Case, check_forwarded, load_cases
-from wire_stack import Client, Stack, settle
+from wire_client import Client, settle
+from wire_stack import Stack
 
 from proxy.model.reasons import Reason
 
