@@ -23,7 +23,7 @@ FIND_PYTHON = for candidate in $(PYTHON) python3.13 python3.12 python3.11 python
 PIP = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help compiled demo check test lint test-browser test-provider bench soak fuzz image image-replay lock clean
+.PHONY: help compiled demo check test test-compiled lint test-browser test-provider bench soak fuzz image image-replay lock clean
 
 help: ## list what can be made
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ test-browser: $(VENV)/.browser ## a real browser: needs Chromium on this machine
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 	  { echo 'No Chromium was found. Install one (Debian: apt install chromium).' >&2; exit 1; }
 	$(PY) -m pytest -m browser $(ARGS)
+
+test-compiled: $(COMPILED)/.stamp ## the tests of the byte path, against the compiled modules
+	@$(WITH_COMPILED) $(PY) -P -c 'import proxy.wire.request as m; assert m.__file__.endswith(".so"), m.__file__'
+	$(WITH_COMPILED) $(PY) -P -m pytest -o pythonpath= tests/wire tests/paths tests/routing tests/scenarios $(ARGS)
+
+WITH_COMPILED = PYTHONPATH="$$($(COMPILED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 test-provider: $(VENV)/.dev tests/provider/node_modules/.stamp ## the certified OpenID provider as counterpart: needs Node.js
 	$(PY) -m pytest -m provider $(ARGS)
