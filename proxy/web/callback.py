@@ -71,10 +71,14 @@ async def _finish(visit: Visit, provider: OidcProvider, answer: Callback, state:
         )
     except ProviderUnavailable as error:
         visit.context.log.warning("provider %s: login not finished: %s", state.provider, error)
-        raise Refused(Reason.PROVIDER_UNAVAILABLE, other_ways(visit, wish), retry=retry, cookies=done) from error
+        raise Refused(
+            Reason.PROVIDER_UNAVAILABLE, other_ways(visit, wish), retry=retry, cookies=done, attempt=state.attempt
+        ) from error
     except LoginRefused as error:
         _record_failure(visit, state, str(error))
-        raise Refused(Reason.LOGIN_REFUSED, _sentence(str(error)), retry=retry, cookies=done) from error
+        raise Refused(
+            Reason.LOGIN_REFUSED, _sentence(str(error)), retry=retry, cookies=done, attempt=state.attempt
+        ) from error
     if _is_stale(visit, state, result):
         return _restart(visit, state, done, prompt="login")
     session, cookies = await _establish(visit, state, result)
@@ -112,7 +116,7 @@ def _said_no(visit: Visit, answer: Callback, state: State, retry: str, cookies: 
         reason = Reason.PROVIDER_UNAVAILABLE
     visit.context.log.info("provider %s answered %s", state.provider, answer.error)
     _record_failure(visit, state, answer.error)
-    return Refused(reason, detail, retry=retry, cookies=cookies)
+    return Refused(reason, detail, retry=retry, cookies=cookies, attempt=state.attempt)
 
 
 def _is_stale(visit: Visit, state: State, result: LoginResult) -> bool:

@@ -27,7 +27,8 @@ class Refusal(NamedTuple):
     """Everything a refusal may say. Only `reason` is needed; what is empty is left out.
 
     `target` is the path and query that was asked for: "try again", "log in" and "use another account" lead back to it.
-    `identity` is the label of who asked (an e-mail address or a name), `detail` one more sentence, already bounded.
+    `identity` is the label of who asked (an e-mail address or a name), `detail` one more sentence, already bounded,
+    `attempt` the login that failed: this tab may have put a #fragment by for it.
     """
 
     reason: Reason
@@ -41,6 +42,7 @@ class Refusal(NamedTuple):
     host: str = ""
     target: str = ""
     detail: str = ""
+    attempt: str = ""
 
 
 class Act(NamedTuple):
@@ -160,6 +162,7 @@ def _values(refusal: Refusal, status: int) -> dict[str, object]:
         "switch": _switch(refusal) if status == 403 else "",
         "acts": _acts(refusal, status),
         "reference": refusal.reference,
+        "attempt": refusal.attempt,
     }
 
 

@@ -21,14 +21,17 @@ from proxy.wire.host import Host
 
 
 class Refused(Exception):
-    """A handler's answer is a refusal: which one, and cookies to set with it."""
+    """A handler's answer is a refusal: which one, cookies to set with it, and the login attempt that ended with it."""
 
-    def __init__(self, reason: Reason, detail: str = "", *, retry: str = "", cookies: Sequence[str] = ()) -> None:
+    def __init__(
+        self, reason: Reason, detail: str = "", *, retry: str = "", cookies: Sequence[str] = (), attempt: str = ""
+    ) -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
         self.retry = retry
         self.cookies = cookies
+        self.attempt = attempt
 
 
 class Snapshot:
@@ -147,6 +150,7 @@ class Visit:
                 identity=identity,
                 detail=refused.detail,
                 login_url=refused.retry or None,
+                attempt=refused.attempt,
                 target=self.request.raw_path if self.request.method in ("GET", "HEAD") else "",
             ),
             refused.cookies,

@@ -1,5 +1,6 @@
 (function(){
-var d=document,h=location.hash;
+var d=document,h=location.hash,f=d.querySelector("[data-attempt]");
+try{if(f)h=sessionStorage.getItem("ostiary "+f.dataset.attempt)||h}catch(e){}
 if(h.length>1)d.querySelectorAll("[data-carry]").forEach(function(a){
 if(a.tagName==="FORM")a.action=a.getAttribute("action")+h;else{a.href=a.getAttribute("href")+h;
 if(a.href===location.href)a.addEventListener("click",function(e){e.preventDefault();location.reload()})}});
