@@ -91,8 +91,9 @@ def write(bench: Bench, around: dict[str, str]) -> str:
     table = markdown(bench.samples, [(kind.name, kind.title) for kind in bench.kinds])
     plan = bench.plan
     lines = [
-        f"{around['when']}, {around['machine']}; load average before it began: {around['load']}. {plan.rounds} rounds of {plan.seconds:g} s each, targets in turn; "
-        "medians; × is the median of the ratios within each round.",
+        f"{around['when']}, {around['machine']}; "
+        f"load average before it began: {around['load']}. {plan.rounds} rounds of {plan.seconds:g} s each, "
+        "targets in turn; medians; × is the median of the ratios within each round.",
         "",
         table,
         *bench.notes,
@@ -126,9 +127,7 @@ def run(args: argparse.Namespace, folder: Path) -> int:
         bench = Bench(stage, plan, chosen(args.target))
         around = environment()
         if float(around["load"]) > 0.5:
-            say(
-                f"this machine is busy (load average {around['load']}): figures will be noisy, rates and latencies useless"
-            )
+            say(f"this machine is busy (load average {around['load']}): rates and latencies will mean nothing")
         try:
             bench.start()
             if plan == SMOKE:

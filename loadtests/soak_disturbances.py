@@ -23,7 +23,9 @@ async def aborted_clients(traffic: Traffic) -> None:
             try:
                 await leave(traffic, request)
             except _GONE as error:
-                traffic.ledger.failed.append((began, time.monotonic(), f"aborting {request}: {type(error).__name__} {error}"))
+                traffic.ledger.failed.append(
+                    (began, time.monotonic(), f"aborting {request}: {type(error).__name__} {error}")
+                )
             traffic.ledger.given_up[request] = time.monotonic()
             traffic.ledger.kinds["aborted"] += 1
             await asyncio.sleep(0.05)
@@ -95,7 +97,9 @@ async def revoked_sessions(
             try:
                 ends = [asyncio.create_task(end) for end in await _streams(traffic, client)]
             except _GONE as error:
-                traffic.ledger.failed.append((asked, time.monotonic(), f"streams of session {sid}: {type(error).__name__} {error}"))
+                traffic.ledger.failed.append(
+                    (asked, time.monotonic(), f"streams of session {sid}: {type(error).__name__} {error}")
+                )
                 continue
             asked = time.monotonic()
             await revoke(sid)
