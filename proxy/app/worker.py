@@ -177,7 +177,7 @@ class Worker:
             pool.tick(now)
         if now - self._swept >= _SWEEP_SECONDS:
             self._swept = now
-            self._refresher.sweep(self.sessions.live(), wall)
+            self._refresher.sweep(self.sessions.lives(), wall)
 
     # --- reload
 
@@ -216,7 +216,7 @@ class Worker:
         """The metrics of this worker."""
         metrics = self.metrics
         report(metrics, str(self.number), self._began)
-        metrics.set("ostiary_sessions_cached", value=len(self.sessions.live()))
+        metrics.set("ostiary_sessions_cached", value=len(self.sessions.lives()))
         metrics.set("ostiary_audit_lost_total", value=self.journal.lost)
         metrics.set("ostiary_audit_healthy", value=int(self.journal.writable))
         return metrics.snapshot()

@@ -14,6 +14,7 @@ from proxy.model.verdict import Outcome, Verdict
 from proxy.sessions.live import LiveSession
 from proxy.web.endpoints import challenge_location
 from proxy.web.refusals import Refusal, wants
+from proxy.web.visit import label
 from proxy.wire.path import Target
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Acting(Relay):
             login_url=self._login_url() if verdict.outcome is Outcome.CHALLENGE else None,
             route_text=self._own_words(),
             route_link=self._own_link(),
-            identity="" if self.identity is None else self.identity.email or self.identity.subject,
+            identity="" if self.identity is None else label(self.identity),
             host=self.host,
             target=self._asked_for(),
             detail=self.note,

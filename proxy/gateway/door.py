@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ from proxy.wire.forwarded import Network, client_address
 from proxy.wire.lines import Malformed
 from proxy.wire.request import RequestHead
 
+_log = logging.getLogger("ostiary.gateway")
 _REASON_OF_STATUS = {
     408: Reason.REQUEST_TIMEOUT,
     413: Reason.BODY_TOO_LARGE,
@@ -74,8 +76,21 @@ class House:
         self.certified: set[HttpExchange] = set()  # exchanges admitted on a client certificate
         self.exchanges = 0
         self.tasks: set[asyncio.Task[None]] = set()
+        self._store_down = False
         self._prefix = secrets.token_hex(4)
         self._count = itertools.count(1)
+
+    def store_failed(self, error: Exception) -> None:
+        """The session store did not answer; said once, until it does again."""
+        if not self._store_down:
+            self._store_down = True
+            _log.error("sessions cannot be read, nobody is let in by one: %s", error)
+
+    def store_answered(self) -> None:
+        """The session store answers."""
+        if self._store_down:
+            self._store_down = False
+            _log.info("sessions can be read again")
 
     def reference(self) -> str:
         """A name for one request, unique among workers and restarts."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from proxy.gateway import admission
 from proxy.gateway.acting import Acting
 from proxy.gateway.known import Known
-from proxy.gateway.record import record_exchange
+from proxy.gateway.record import record_decision, record_exchange, record_stream
 from proxy.gateway.upgrade import upgrade_refused
 from proxy.model.facts import Facts
 from proxy.model.reasons import Reason
@@ -162,13 +162,14 @@ class HttpExchange(Acting):
         try:
             found = await self.house.sessions.load(handle, self.host)
         except StoreUnavailable as error:
-            _log.error("sessions cannot be read: %s", error)
+            self.house.store_failed(error)
             if not self.over:
                 self.fail(Reason.STORE_UNAVAILABLE)
             return
         except Exception:  # noqa: BLE001  # the door stays shut whatever broke
             self._internal_error()
             return
+        self.house.store_answered()
         if not self.over:
             try:
                 self._identified(found)
@@ -286,6 +287,9 @@ class HttpExchange(Acting):
         if self.over:
             return
         self.cut_reason = reason
+        if self.session is not None and self.session.ended_at:
+            delay = max(0.0, self.house.clock() - self.session.ended_at)
+            self.house.metrics.time("ostiary_stream_cut_seconds", seconds=delay)
         self.drop_upstream()
         if self.responded:
             self._break()
@@ -297,7 +301,7 @@ class HttpExchange(Acting):
     def tunnel_begun(self) -> None:
         """A stream may go on for days: its decision is recorded now, its end later."""
         self.house.metrics.add("ostiary_streams", "upgrade", amount=1)
-        record_exchange(self, 101)
+        record_decision(self, 101)
 
     def _count_failure(self, kind: str) -> None:
         self.house.metrics.add("ostiary_upstream_errors_total", self.plan.name, kind)
@@ -312,4 +316,6 @@ class HttpExchange(Acting):
             house.certified.discard(self)
         if self.tunnel:
             house.metrics.add("ostiary_streams", "upgrade", amount=-1)
-        record_exchange(self, status)
+            record_stream(self)
+        else:
+            record_exchange(self, status)

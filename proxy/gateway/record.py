@@ -30,6 +30,22 @@ def _encoded_identity(exchange: HttpExchange, identity: Identity) -> msgspec.Raw
     return raw
 
 
+def record_stream(exchange: HttpExchange) -> None:
+    """Record that a stream (a WebSocket, another upgrade) has ended; its decision has a line of its own already."""
+    house = exchange.house
+    event = _event(exchange, exchange.status)
+    event.type = "stream"
+    house.journal.record(event)
+    seconds = monotonic() - exchange.started
+    house.metrics.observe(event.route, str(event.outcome), exchange.status, seconds, exchange.bytes_out)
+
+
+def record_decision(exchange: HttpExchange, status: int) -> None:
+    """Record a decision whose stream goes on; what it comes to is recorded by `record_stream`."""
+    exchange.house.journal.record(_event(exchange, status))
+    exchange.house.metrics.decided(str(exchange.verdict.reason))
+
+
 def record_exchange(exchange: HttpExchange, status: int) -> None:
     """Record a finished exchange."""
     house, verdict, plan = exchange.house, exchange.verdict, exchange.route_plan

@@ -118,10 +118,11 @@ class Relay(Sending):
                 data = encode_chunk(data)
             if done:
                 data += LAST_CHUNK
+        if done:
+            self.upstream = None  # it may serve another already
         if data:
             self.connection.write(data)
         if done:
-            self.upstream = None
             if not self.request_done:
                 self.keep = False
             self._finish()
@@ -176,12 +177,12 @@ class Relay(Sending):
     def client_paused(self) -> None:
         """The client reads slower than the app sends."""
         if self.upstream is not None:
-            self.upstream.transport.pause_reading()
+            self.upstream.hold()
 
     def client_resumed(self) -> None:
         """It caught up."""
         if self.upstream is not None:
-            self.upstream.transport.resume_reading()
+            self.upstream.read_on()
             self._alive()
 
     # --- deadlines, and a client that leaves

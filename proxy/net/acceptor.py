@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 import ssl
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 from proxy.net.tls import TlsListener
 from proxy.settings.schema import Limits
 
+_log = logging.getLogger("ostiary.net")
 _BURST = 64
 _BREATH = 0.5  # seconds to wait when the process is out of descriptors
 
@@ -86,6 +88,7 @@ class Acceptor:
                 return
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    _log.error("%s: no connection can be accepted for a moment: %s", self.name, error.strerror)
                     self._pause()
                     asyncio.get_running_loop().call_later(_BREATH, self._listen)
                 return

@@ -33,7 +33,6 @@ class Downstream:
     """
 
     __slots__ = (
-        "_begun",
         "_block",
         "_buffer",
         "_empty_lines",
@@ -42,6 +41,7 @@ class Downstream:
         "_lingering",
         "_paused",
         "_reading",
+        "_scanned",
         "address",
         "closing",
         "deadline",
@@ -74,7 +74,7 @@ class Downstream:
         self.ssl_object: Any = None
         self.scratch: Any = None  # the door's notes about this connection
         self._empty_lines = 0  # before the next request
-        self._begun = False  # a head has begun to arrive, and its deadline runs
+        self._scanned = 0  # bytes of a head that is not all there; its deadline runs
         self._block = b""
         self._fields: Fields | None = None
         self._buffer = b""
@@ -163,6 +163,7 @@ class Downstream:
                     self._refuse(Malformed("empty lines in place of a request"))
                     break
                 buffer = buffer[2:]
+                self._scanned = 0
                 continue
             end = buffer.find(b"\r\n\r\n", 0, self.limits.header_bytes + 4)
             if end < 0:
@@ -196,7 +197,7 @@ class Downstream:
     def _request(self, head: RequestHead, rest: bytes) -> bytes:
         """Begin one exchange; returns the bytes that belong to later requests."""
         self.deadline = self.latest = NEVER
-        self._begun = False
+        self._scanned = 0
         self._empty_lines = 0
         length = head.fields.length
         if length:
@@ -214,11 +215,12 @@ class Downstream:
     def _incomplete(self, buffer: bytes) -> None:
         if len(buffer) > self.limits.header_bytes:
             self._refuse(Malformed("the request head is too large", 431))
-        elif incomplete_is_malformed(buffer):
+        elif incomplete_is_malformed(buffer, max(0, self._scanned - 1)):
             self._refuse(Malformed("bad line end or control character"))
-        elif not self._begun:
-            self._begun = True
-            self.deadline = self.ticker.now + self.limits.header_timeout
+        else:
+            if not self._scanned:
+                self.deadline = self.ticker.now + self.limits.header_timeout
+            self._scanned = len(buffer)
 
     def _refuse(self, mistake: Malformed) -> None:
         self.closing = True  # nothing behind a broken head can be understood

@@ -7,10 +7,12 @@ are looked at twice a second. Deadlines are therefore kept to half a second, whi
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
 NEVER = float("inf")
+_log = logging.getLogger("ostiary.net")
 
 
 class Ticking(Protocol):
@@ -51,7 +53,9 @@ class Ticker:
     def tick(self, now: float) -> None:
         """One tick at `now`."""
         self.now = now
-        for late in [one for one in self.watched if one.deadline <= now]:
-            late.overdue(now)
-        for call in self.each:
-            call(now)
+        calls = [one.overdue for one in self.watched if one.deadline <= now]
+        for call in [*calls, *self.each]:
+            try:
+                call(now)
+            except Exception:  # noqa: BLE001  # one broken exchange must not keep all others from their deadlines
+                _log.exception("a deadline could not be kept; the others are")

@@ -43,6 +43,7 @@ class LiveSession:
     __slots__ = (
         "__weakref__",
         "ended",
+        "ended_at",
         "expires_at",
         "handles",
         "identity",
@@ -66,6 +67,7 @@ class LiveSession:
         self.streams: set[Stream] = set()
         self.scratch: dict[Any, Any] = {}
         self.ended: Reason | None = None
+        self.ended_at = 0.0  # when its end was decided, seconds since the epoch
         self.handles: set[bytes] = set()
         self.touching = False  # a write of last_seen is due or was made within the last interval
         self.written: float = record.last_seen  # the last_seen the store has from us

@@ -123,10 +123,6 @@ class Sessions:
         self.touch(live, self._clock())
         return live
 
-    def live(self) -> list[LiveSession]:
-        """The sessions this worker holds in memory."""
-        return list(self._cache.by_sid.values())
-
     def trusted(self) -> bool:
         """Whether what memory says may still be believed: the bus has confirmed it lately."""
         return self._clock() <= self._trusted_until
@@ -292,13 +288,14 @@ class Sessions:
         sids = await self.store.by_provider_session(provider, subject, provider_sid)
         return await self.end_many(sids, Reason.SESSION_REVOKED)
 
-    def _over(self, sid: str, reason: Reason) -> None:
+    def _over(self, sid: str, reason: Reason, at: float | None = None) -> None:
         """Forget a session here and cut its streams."""
         self._changes += 1
         live = self._cache.by_sid.get(sid)
         if live is None:
             return
         live.ended = live.ended or reason
+        live.ended_at = self._clock() if at is None else at
         live.scratch.clear()
         told = gone_reason(live.ended)
         self._cache.bury(self._cache.forget(live), GONE[told], self._clock())
@@ -318,7 +315,7 @@ class Sessions:
         for event in events:
             self._changes += 1
             if event.kind == "ended":
-                self._over(event.sid, event.reason)
+                self._over(event.sid, event.reason, event.at)
             elif event.kind == "changed":
                 await self._reload(event.sid)
             else:

@@ -49,6 +49,7 @@ class Upkeep:
         self._again: deque[tuple[float, LiveSession]] = deque()  # written; to be looked at again at that time
         self._ends: dict[str, tuple[float, float | None]] = {}  # not written yet: sid → when, and unless seen since
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._told: set[str] = set()
         self._last: tuple[float, float] | None = None  # wall, monotonic
         self._next_purge = 0.0  # monotonic
         self._keep_until = monotonic() + _SETTLING
@@ -191,5 +192,8 @@ class Upkeep:
     async def _guarded(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             await work()
+            self._told.discard(name)
         except StoreUnavailable as error:
-            log.warning("sessions: %s not written yet: %s", name, error)
+            if name not in self._told:  # once, until it works again
+                self._told.add(name)
+                log.warning("sessions: %s not written yet: %s", name, error)

@@ -59,6 +59,7 @@ class UpstreamConnection:
 
     __slots__ = (
         "_buffer",
+        "_held",
         "_interim",
         "_keep",
         "_known",
@@ -96,6 +97,7 @@ class UpstreamConnection:
         self._reader: ChunkedReader | None = None
         self._keep = True
         self._upgrading = False
+        self._held = False  # reading is paused
         self._interim = 0  # 1xx responses so far
         self._touched = False  # something of an answer has come
         self._known: tuple[bytes, bool, ResponseHead] | None = None
@@ -172,6 +174,18 @@ class UpstreamConnection:
         self._interim = 0
         self._state = self.HEAD
         self.write(head)
+
+    def hold(self) -> None:
+        """Read no more for now: the client is slower than the app."""
+        if not self._held and self.receiver is not None:
+            self._held = True
+            self.transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Read again."""
+        if self._held:
+            self._held = False
+            self.transport.resume_reading()
 
     def sent(self) -> None:
         """The whole request has been written."""
@@ -291,6 +305,7 @@ class UpstreamConnection:
         self.receiver = None
         self._reader = None
         self.served += 1
+        self.read_on()  # whoever has it next must hear the app
         if self._keep and not self.sending:
             self._state = self.IDLE
             self.pool.give_back(self)

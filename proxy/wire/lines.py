@@ -75,9 +75,12 @@ def find_field(lines: list[bytes], name: bytes) -> bytes | None:
     return b", ".join(values) if values else None
 
 
-def incomplete_is_malformed(buffer: bytes) -> bool:
-    """Whether a head that is not all there yet can already not become one (bare LF or CR, control bytes)."""
-    return _BARE_CONTROL(buffer) is not None
+def incomplete_is_malformed(buffer: bytes, start: int = 0) -> bool:
+    """Whether a head that is not all there yet can already not become one (bare LF or CR, control bytes).
+
+    Bytes before `start` have been looked at already.
+    """
+    return _BARE_CONTROL(buffer, start) is not None
 
 
 def connection_tokens(value: bytes, before: frozenset[bytes] | None) -> frozenset[bytes]:

@@ -68,7 +68,7 @@ async def test_who_may_not_is_refused_at_once(stack: Stack, begin: str, length: 
 
 
 async def test_a_session_that_must_be_looked_up_first(stack: Stack) -> None:
-    live = next(iter(stack.worker.sessions.live()))
+    live = next(iter(stack.worker.sessions.lives()))
     handle = await stack.worker.sessions.new_handle(live.sid, "app.test")
     stack.origin.forget()
     client = await stack.connect()

@@ -186,4 +186,4 @@ async def test_no_exchange_is_left_behind(stack: Stack) -> None:
         left.abort()
     await settle()
     assert stack.worker.house.exchanges == 0
-    assert not list(itertools.chain.from_iterable(live.streams for live in stack.worker.sessions.live()))
+    assert not list(itertools.chain.from_iterable(live.streams for live in stack.worker.sessions.lives()))

@@ -186,7 +186,7 @@ async def test_an_app_that_dies_takes_nobody_with_it(stack: Stack) -> None:
 
 async def test_a_tunnel_ends_with_its_session(stack: Stack) -> None:
     client, _ = await opened(stack)
-    live = next(iter(stack.worker.sessions.live()))
+    live = next(iter(stack.worker.sessions.lives()))
     (stream,) = live.streams
     stream.cut(Reason.SESSION_REVOKED)
     assert await client.closed()
