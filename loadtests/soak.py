@@ -180,7 +180,7 @@ def recorded(proxy: SoakProxy) -> tuple[list[str], list[str]]:
             if entry.get("lost"):
                 wrong.append(f"the record says it lost {entry['lost']} lines")
             parts = str(entry.get("path", "")).split("/")
-            if entry.get("type", "request") == "request" and parts[1:2] == ["soak"]:
+            if entry.get("type", "request") in ("request", "stream") and parts[1:2] == ["soak"]:
                 ids.append(parts[2])
     for run, seen in numbers.items():
         if sorted(seen) != list(range(min(seen), min(seen) + len(seen))):
