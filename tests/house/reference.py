@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -27,7 +28,8 @@ PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs" / "reference.md")
 _OTHERWISE = {  # members whose line in the source needs no comment
     "outcome": "`allow`, `challenge` or `deny`",
     "reason": "see Reasons",
-    "type": "left out for a request; `login`, `logout`, `refresh`, `revocation`",
+    "type": "left out for a request; else one of "
+    + ", ".join(f"`{kind}`" for kind in get_args(get_type_hints(Event)["type"]) if kind != "request"),
     "route": "the route's name",
     "rule": "the rule that decided; for a default deny the one that came nearest",
     "method": "as sent",
