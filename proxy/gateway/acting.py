@@ -115,10 +115,11 @@ class Acting(Relay):
             return
         want = self._wants()
         verdict = self.verdict
+        stranger = verdict.outcome is Outcome.CHALLENGE and self.identity is None and self.certificate is None
         refusal = Refusal(
             reason=reason,
-            rule=verdict.rule,
-            failed=verdict.failed,
+            rule="" if stranger else verdict.rule,  # who has only to log in learns nothing about the rules yet
+            failed=() if stranger else verdict.failed,
             reference=self.reference,
             login_url=self._login_url() if verdict.outcome is Outcome.CHALLENGE else None,
             route_text=self._own_words(),
@@ -165,8 +166,8 @@ class Acting(Relay):
         )
 
     def _keep(self) -> bool:
-        """Whether the connection survives an answer of ours: not with an unread body, nor after a failed upgrade."""
-        self.keep = self.keep and not self.connection.body_incomplete() and not self.head.fields.upgrade
+        """Whether the connection survives an answer of ours: not with an unwanted body, nor a failed upgrade."""
+        self.keep = self.keep and self.head.fields.length == 0 and not self.head.fields.upgrade
         return self.keep
 
     def _answered(self, status: int, size: int) -> None:

@@ -120,7 +120,7 @@ class HttpExchange(Acting):
         if head.method == "CONNECT":
             self.fail(Reason.BAD_REQUEST, "This is not a forward proxy.")
             return
-        if head.method == "TRACE":  # it would show a browser's scripts what only the app may see (RFC 9110 §9.3.8)
+        if head.method in ("TRACE", "TRACK"):  # would show scripts what only the app may see (RFC 9110 §9.3.8)
             self.fail(Reason.NOT_IMPLEMENTED)
             return
         plan = self.snapshot.plan(host, target.path) if host else None
@@ -247,6 +247,9 @@ class HttpExchange(Acting):
             self.fail(Reason.AUDIT_UNAVAILABLE)
             return
         plan, head = self.plan, self.head
+        if plan.control and head.method not in ("GET", "HEAD", "POST"):
+            self.fail(Reason.NOT_IMPLEMENTED, "Our own pages are read with GET and written with POST.")
+            return
         limit = plan.body_limit
         if limit is not None and head.fields.length > limit:
             self.fail(Reason.BODY_TOO_LARGE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from proxy.sessions import cookie
+from proxy.wire.host import parse
 from proxy.wire.request import Fields
 
 if TYPE_CHECKING:
@@ -15,17 +16,19 @@ if TYPE_CHECKING:
 class Known:
     """Remembered in `Fields.memo`, for one connection and as long as one configuration is in force.
 
-    `host` is canonical, "" for one we do not serve; `handle` the session cookie's value; `lines` the field lines for an
-    app, our cookies taken out. `stamp` is the last head made for an app (see `stamp.py`), `line` the last line of the
-    record (see `record.py`).
+    `host` is canonical, "" for one we do not serve, `authority` the same with its port; `handle` the session cookie's
+    value; `lines` the field lines for an app, our cookies taken out. `stamp` is the last head made for an app (see
+    `stamp.py`), `line` the last line of the record (see `record.py`).
     """
 
-    __slots__ = ("handle", "host", "line", "lines", "snapshot", "stamp")
+    __slots__ = ("authority", "handle", "host", "line", "lines", "snapshot", "stamp")
 
     def __init__(self, snapshot: Snapshot, fields: Fields) -> None:
         """Raises HostRefused."""
         self.snapshot = snapshot
         self.host = snapshot.host(fields.host)
+        port = parse(fields.host).port
+        self.authority = (self.host if port is None else f"{self.host}:{port}").encode("ascii")
         self.handle: bytes | None = None
         self.lines = fields.lines
         self.stamp: tuple[RoutePlan, bytes, bytes, bytes, str, bytes] | None = None

@@ -8,6 +8,7 @@ from proxy.policy import Policy
 from proxy.routing import Source, parse_source
 from proxy.settings.schema import Route
 from proxy.upstream.target import Target
+from proxy.wire.fields import folded_name
 from proxy.wire.path import below
 
 _HOST_LINES: Final = 256
@@ -106,10 +107,10 @@ class RoutePlan:
 
 def _edits(to_set: dict[str, str], to_remove: tuple[str, ...]) -> tuple[tuple[bytes, ...], frozenset[bytes]]:
     lines = tuple(f"{name}: {value}".encode("latin-1") for name, value in to_set.items())
-    names = frozenset(name.lower().encode() for name in (*to_set, *to_remove))
+    names = frozenset(folded_name(name.encode()) for name in (*to_set, *to_remove))
     return lines, names
 
 
 def edited(lines: list[bytes], added: tuple[bytes, ...], removed: frozenset[bytes]) -> list[bytes]:
-    """Field lines without those of the `removed` names, followed by the `added` ones."""
-    return [line for line in lines if line.partition(b":")[0].lower() not in removed] + list(added)
+    """Field lines without those of the `removed` names, under any alias, followed by the `added` ones."""
+    return [line for line in lines if folded_name(line.partition(b":")[0]) not in removed] + list(added)

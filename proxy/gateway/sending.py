@@ -116,12 +116,12 @@ class Sending:
         head = request_head(self, connection.pool.origin.authority)  # type: ignore[arg-type]  # we are the exchange
         self.sent_at = monotonic()
         connection.start(self._receiver(), self.head.method, head, sending=sending, upgrading=self.upgrading)
-        if self.early:
-            for data in self.early:
-                connection.write(encode_chunk(data) if self.head.fields.length == CHUNKED else data)
-            if self.request_done and self.head.fields.length == CHUNKED:
-                connection.write(LAST_CHUNK)
-            self.early.clear()
+        chunked = self.head.fields.length == CHUNKED
+        for data in self.early:
+            connection.write(encode_chunk(data) if chunked else data)
+        self.early.clear()
+        if chunked and self.request_done:
+            connection.write(LAST_CHUNK)
         elif sending and self.head.fields.continues and not self.bytes_in and not self.head.old:
             self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if sending:

@@ -13,6 +13,7 @@ from proxy.wire.request import RequestHead
 
 if TYPE_CHECKING:
     from proxy.gateway.http import HttpExchange
+    from proxy.gateway.known import Known
 
 _ASSERTION_SECONDS = 60
 _NO_BODY = frozenset(("GET", "HEAD", "OPTIONS", "DELETE", "TRACE"))
@@ -55,7 +56,7 @@ def request_head(exchange: HttpExchange, authority: bytes) -> bytes:
         or stamp[4] != method
         or exchange.upgrading
     ):
-        middle = _middle(exchange, plan, known.lines, identity, authority)
+        middle = _middle(exchange, known, identity, authority)
         if not exchange.upgrading:
             known.stamp = (plan, identity, forwarded, authority, method, middle)
     else:
@@ -66,8 +67,9 @@ def request_head(exchange: HttpExchange, authority: bytes) -> bytes:
     return b"%b %b%b%b\r\n\r\n" % (method.encode(), path, middle, exchange.reference.encode())
 
 
-def _middle(exchange: HttpExchange, plan: RoutePlan, passing: list[bytes], identity: bytes, authority: bytes) -> bytes:
-    lines = passing if not plan.control else exchange.head.fields.lines
+def _middle(exchange: HttpExchange, known: Known, identity: bytes, authority: bytes) -> bytes:
+    plan = exchange.plan
+    lines = known.lines if not plan.control else _for_pages(exchange.head.fields.lines)
     if plan.remove_from_request or plan.set_on_request:
         lines = edited(lines, plan.set_on_request, plan.remove_from_request)
     return b"".join(
@@ -75,13 +77,24 @@ def _middle(exchange: HttpExchange, plan: RoutePlan, passing: list[bytes], ident
             b" HTTP/1.1\r\n",
             b"\r\n".join(lines),
             b"\r\n" if lines else b"",
-            plan.host_lines(exchange.head.fields.host, authority),
+            plan.host_lines(known.authority, authority),
             exchange.notes.forwarded_line,
             identity,
             _body_lines(exchange.head, exchange.upgrading),
             b"X-Request-Id: ",
         )
     )
+
+
+# What our own pages read. The rest is not theirs to see: their server would act on some of it.
+_PAGE_FIELDS = frozenset(
+    b"accept accept-language content-type origin referer sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user "
+    b"user-agent x-requested-with".split()
+)
+
+
+def _for_pages(lines: list[bytes]) -> list[bytes]:
+    return [line for line in lines if line.partition(b":")[0].lower() in _PAGE_FIELDS]
 
 
 def _identity(exchange: HttpExchange) -> bytes:

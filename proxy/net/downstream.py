@@ -200,17 +200,30 @@ class Downstream:
         self._scanned = 0
         self._empty_lines = 0
         length = head.fields.length
+        piece = b""
         if length:
-            self._intake.begin(length, self.limits.chunk_overhead)
+            intake = self._intake
+            intake.begin(length, self.limits.chunk_overhead)
+            try:
+                # What came with the head is read first: if it is no body, nothing of the request goes anywhere.
+                piece = intake.take(rest) if rest else b""
+            except Malformed as mistake:
+                self._refuse(mistake)
+                return b""
+            rest = intake.rest
         exchange = self.exchange = self.door.open(self, head)
         exchange.begin()
-        if length == 0:
-            return rest
-        if self.exchange is exchange and not self._paused:
-            self._expect_body()
-        if rest and not self.closing:
-            return self._body_piece(rest)
-        return b""
+        if length and self.exchange is exchange:
+            self._deliver(exchange, piece)
+            if self._intake.open and not self._paused:
+                self._expect_body()
+        return rest
+
+    def _deliver(self, exchange: Exchange, piece: bytes) -> None:
+        if piece:
+            exchange.request_data(piece)
+        if not self._intake.open and self.exchange is exchange:
+            exchange.request_end()
 
     def _incomplete(self, buffer: bytes) -> None:
         if len(buffer) > self.limits.header_bytes:
@@ -242,10 +255,7 @@ class Downstream:
             self._credit(len(data))
         else:
             self.deadline = self.latest
-        if piece:
-            exchange.request_data(piece)
-        if not intake.open and self.exchange is exchange:
-            exchange.request_end()
+        self._deliver(exchange, piece)
         return intake.rest
 
     def _throw_away(self, data: bytes) -> None:

@@ -2,7 +2,8 @@
 
 Three classes matter on the way to an app: fields that only concern one connection (RFC 9110 §7.6.1), fields whose
 truth only we can vouch for ("managed": identity, addresses, certificates, rewritten URLs), and all the rest, which
-pass untouched. A managed name is recognised under every alias that some server folds into it: case, `_` and `.`.
+pass untouched. A managed name is recognised under every alias that some server folds into it: case, `_`, `.`, and
+whatever else a name may hold between its words.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ HOP_BY_HOP = frozenset(
 MANAGED = frozenset(
     b"forwarded via x-real-ip x-client-ip x-cluster-client-ip true-client-ip cf-connecting-ip fastly-client-ip "
     b"x-envoy-external-address x-appengine-user-ip x-rewrite-url x-request-id x-remote-user remote-user "
-    b"x-webauth-user client-cert client-cert-chain proxy "
+    b"x-webauth-user client-cert client-cert-chain proxy client-ip x-clientip x-remote-addr x-remote-ip "
+    b"x-azure-clientip x-azure-socketip wl-proxy-client-ip wl-proxy-client-cert wl-proxy-ssl x-arr-clientcert "
+    b"x-arr-ssl x-host x-scheme x-url-scheme x-proxyuser-ip front-end-https x-proxied-proto "
+    b"remote-groups remote-email remote-name remote-addr "
     # a method the policy did not decide on
     b"x-http-method-override x-http-method x-method-override".split()
 )
@@ -52,6 +56,7 @@ MANAGED_PREFIXES = (
     b"x-ssl-client-",
     b"ssl-client-",
     b"x-client-cert",
+    b"x-authenticated-",
 )
 
 _REQUEST: dict[bytes, Field] = {
@@ -73,13 +78,18 @@ _RESPONSE: dict[bytes, Field] = {
     b"set-cookie": Field.SET_COOKIE,
 }
 
-_FOLD = bytes.maketrans(b"_.", b"--")
+_SEPARATORS = re.compile(rb"[^a-z0-9]+")
 _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"cookie", b"expect"))
+
+
+def folded_name(name: bytes) -> bytes:
+    """A field name as the most careless server reads it: lower case, whatever is no letter or digit as one `-`."""
+    return _SEPARATORS.sub(b"-", name.lower())
 
 
 def is_managed(name: bytes) -> bool:
     """Whether a field of this name (any case, any alias) may only be written by us."""
-    folded = name.lower().translate(_FOLD)
+    folded = folded_name(name)
     return folded in MANAGED or folded.startswith(MANAGED_PREFIXES)
 
 
@@ -89,7 +99,7 @@ def request_field(name: bytes) -> Field:
     known = _REQUEST.get(lower)
     if known is not None:
         return known
-    folded = lower.translate(_FOLD)
+    folded = folded_name(lower)
     if folded in HOP_BY_HOP or folded in MANAGED or folded.startswith(MANAGED_PREFIXES):
         return Field.DROP
     if folded != lower and folded in _FRAMING:
