@@ -12,7 +12,7 @@ from aiohttp.typedefs import Middleware
 
 from proxy.model.reasons import Reason
 from proxy.sessions.store import StoreUnavailable
-from proxy.web import backchannel, callback, handover, login, logout, portal
+from proxy.web import backchannel, callback, handover, login, logout, portal, provider_logout
 from proxy.web.context import WebContext
 from proxy.web.endpoints import (
     BACKCHANNEL,
@@ -24,6 +24,7 @@ from proxy.web.endpoints import (
     LOGOUT,
     PORTAL,
     PREFIX,
+    PROVIDER_LOGOUT,
     SESSION,
     WHOAMI,
 )
@@ -60,6 +61,7 @@ _ROUTES: Final[tuple[tuple[str, str, Handler, bool], ...]] = (
     ("GET", SESSION, handover.receive, False),
     ("GET", LOGOUT, logout.ask, True),
     ("POST", LOGOUT, logout.leave, False),
+    ("GET", PROVIDER_LOGOUT, provider_logout.leave_provider, False),
     ("GET", LOGGED_OUT, logout.logged_out, True),
     ("GET", WHOAMI, portal.whoami, True),
     ("GET", ICON, _icon, True),

@@ -20,6 +20,7 @@ from proxy.web.attempts import Secret, State
 from proxy.web.endpoints import SESSION_COOKIE, callback
 from proxy.web.handover import destination
 from proxy.web.login import Wish, other_ways
+from proxy.web.provider_logout import proof
 from proxy.web.visit import Refused, Visit, app_title, expire, see_other, set_cookie
 
 _REFUSING: Final = frozenset(
@@ -148,7 +149,7 @@ async def _establish(visit: Visit, state: State, result: LoginResult) -> tuple[S
         provider=state.provider,
         address=visit.address,
     )
-    return live.record, (set_cookie(SESSION_COOKIE, handle),)
+    return live.record, (set_cookie(SESSION_COOKIE, handle), proof(visit, live.sid))
 
 
 def _is_twin(old: SessionRecord, state: State, result: LoginResult) -> bool:

@@ -9,6 +9,7 @@ PREFIX: Final = "/.ostiary/"  # everything below it, on every host, is ours; `/.
 LOGIN: Final = "/.ostiary/login"
 SESSION: Final = "/.ostiary/session"  # an app host takes a ticket here and gives the browser its session cookie
 LOGOUT: Final = "/.ostiary/logout"
+PROVIDER_LOGOUT: Final = "/.ostiary/logout/provider"  # login host; takes a reference that `LOGOUT` made
 LOGGED_OUT: Final = "/.ostiary/logged-out"  # login host; where the provider sends people back after logout
 WHOAMI: Final = "/.ostiary/whoami"
 ICON: Final = "/.ostiary/icon.svg"
@@ -19,6 +20,7 @@ JWKS: Final = "/.well-known/ostiary/jwks.json"
 
 SESSION_COOKIE: Final = "__Host-ostiary"  # the handle; the gateway reads it and never passes it on
 BIND_COOKIE: Final = "__Host-ostiary-bind"  # ties a ticket to the browser that asked for it
+PROOF_COOKIE: Final = "__Host-ostiary-proof"  # login host; says at logout that the session was this browser's, sealed
 ATTEMPT_COOKIE: Final = "__Host-ostiary-login-"  # + attempt id; nonce and PKCE verifier, sealed
 
 # Set by the gateway on what it relays to us; managed names, so a client's own never arrive.

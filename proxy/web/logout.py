@@ -5,23 +5,16 @@ A GET only asks: no other site, image or link can log anybody out. The POST must
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 from aiohttp import web
 
-from proxy.authn.errors import AuthnError
-from proxy.authn.token_endpoint import Tokens
 from proxy.model.reasons import Reason
-from proxy.sessions.seal import SealBroken
 from proxy.sessions.session import SessionRecord
-from proxy.web.endpoints import LOGGED_OUT, LOGIN, LOGOUT, PREFIX, SESSION_COOKIE
+from proxy.web.endpoints import LOGGED_OUT, LOGIN, LOGOUT, PREFIX, PROOF_COOKIE, SESSION_COOKIE
 from proxy.web.pages import JSON_HEADERS, initial
+from proxy.web.provider_logout import provider_title, reference
 from proxy.web.refusals import Act
 from proxy.web.visit import Refused, Visit, answer, expire, label, see_other
-
-_PURPOSE: Final = "logout-state"
-_MAX_AGE: Final = 3600.0  # seconds a provider's logout page may take
 
 
 async def ask(visit: Visit) -> web.Response:
@@ -52,7 +45,7 @@ async def leave(visit: Visit) -> web.Response:
     session = await visit.session()
     if session is None:
         return _done(visit, visit.origins.login + LOGGED_OUT, gone)
-    location = await _provider_logout(visit, session)
+    location = reference(visit, session)
     await _end(visit, session)
     return _done(visit, location or visit.origins.login + LOGGED_OUT, gone)
 
@@ -78,31 +71,11 @@ async def _end(visit: Visit, session: SessionRecord) -> None:
     )
 
 
-async def _provider_logout(visit: Visit, session: SessionRecord) -> str | None:
-    """Where to log out at the provider; None when it has no such place, is gone, or does not answer."""
-    provider = visit.context.providers().get(session.provider)
-    if provider is None:
-        return None
-    try:
-        held = visit.context.sessions.tokens(session)
-        id_token = Tokens.from_bytes(held).id_token if held else ""
-    except ValueError:
-        id_token = ""
-    state = visit.context.sealer.seal(_PURPOSE, session.provider.encode(), now=visit.now)
-    try:
-        return await provider.logout_url(
-            id_token=id_token, post_logout_redirect_uri=visit.origins.login + LOGGED_OUT, state=state
-        )
-    except AuthnError as error:
-        visit.context.log.warning("provider %s: no logout there: %s", session.provider, error)
-        return None
-
-
 def _done(visit: Visit, location: str, cookies: tuple[str, ...]) -> web.Response:
     if visit.want() == "json":
         body = msgspec.json.encode({"logged_out": True, "continue": location})
         return answer(200, JSON_HEADERS, body, cookies)
-    if visit.navigates() and not location.startswith(visit.home() + "/"):
+    if visit.navigates() and location != visit.home() + LOGGED_OUT:
         # `form-action 'self'` also forbids redirects of the form's answer to another origin: a page goes instead.
         return visit.page(
             "carry", cookies, title="You are logged out here", text="One more step.", next=location, step="", attempt=""
@@ -129,10 +102,10 @@ async def logged_out(visit: Visit) -> web.Response:
             identity=who,
             initial=initial(who),
         )
-    title = _provider_title(visit)
+    title = provider_title(visit)
     return visit.page(
         "ask",
-        (expire(SESSION_COOKIE),),
+        (expire(SESSION_COOKIE), expire(PROOF_COOKIE)),
         title="You are logged out",
         text=f"Your session has ended here and at {title}." if title else "Your session here has ended.",
         detail=""
@@ -145,13 +118,3 @@ async def logged_out(visit: Visit) -> web.Response:
         identity="",
         initial="",
     )
-
-
-def _provider_title(visit: Visit) -> str:
-    """The provider that logged this person out too, as its sealed state says; "" when it does not."""
-    try:
-        sealed = visit.context.sealer.unseal(_PURPOSE, visit.asked("state"), now=visit.now, max_age=_MAX_AGE)
-    except SealBroken:
-        return ""
-    provider = visit.snapshot.providers.get(sealed.decode())
-    return (provider.title or provider.name) if provider else ""
