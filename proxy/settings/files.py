@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -16,11 +15,15 @@ from msgspec.structs import replace
 from proxy.settings.checks.across import Placed
 from proxy.settings.document import Document
 from proxy.settings.document import Path as Place
+from proxy.settings.reading import read_regular
 from proxy.settings.schema import Configuration, Route, SecretRef, UpstreamTls, WeightedUpstream
 from proxy.settings.secrets import SecretUnavailable, read_secret
 
 EXPIRES_SOON = 14 * 86_400.0
 """Seconds before the end of a certificate's life at which `ostiary check` begins to warn."""
+
+LARGEST_FILE = 4 * 1024 * 1024
+"""Bytes that are read of a certificate, key or revocation list to check it."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -187,10 +190,7 @@ def check_route_files(placed: Placed, *, strict: bool) -> None:
 
 def _open(path: str) -> bytes:
     try:
-        with Path(path).open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Unusable(f"{path} is not a file")
-            return file.read(4 * 1024 * 1024)
+        return read_regular(path, LARGEST_FILE)
     except OSError as error:
         raise Unusable(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
 

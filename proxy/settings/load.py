@@ -19,6 +19,7 @@ from proxy.settings.convert import decode, decode_routes
 from proxy.settings.document import Document
 from proxy.settings.parse import LARGEST_FILE, parse
 from proxy.settings.problems import ConfigError, Problem, in_order
+from proxy.settings.reading import read_regular
 from proxy.settings.schema import Configuration, Route, Settings
 
 YAML_ENDINGS = (".yaml", ".yml")
@@ -109,8 +110,7 @@ def is_routes_file(path: Path) -> bool:
 def _read(path: Path, digest: hashlib._Hash, name: str) -> Document:
     """Parse one file, which becomes part of the revision. A file that cannot be read is a problem in the document."""
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
+        data = read_regular(path, LARGEST_FILE + 1)
     except OSError as error:
         document = Document(str(path), "")
         document.problem_at(0, 0, (error.strerror or "cannot be read").lower(), "is the path right?")
