@@ -25,7 +25,7 @@ from proxy.app.listening import Listening
 from proxy.audit.journal import Journal
 from proxy.authn.refresh import Refresher
 from proxy.gateway.door import House
-from proxy.gateway.watch import cut_uncertified
+from proxy.gateway.watch import cut_uncertified, cut_unentitled
 from proxy.net.downstream import Downstream
 from proxy.net.ticker import Ticker
 from proxy.sessions.bus import Bus
@@ -173,6 +173,7 @@ class Worker:
         wall = time.time()
         self.sessions.expire(wall)
         cut_uncertified(self.house, wall)
+        cut_unentitled(self.house, self.sessions.lives())
         for pool in self.plan.pools.values():
             pool.tick(now)
         if now - self._swept >= _SWEEP_SECONDS:

@@ -19,12 +19,15 @@ from collections.abc import Coroutine
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from proxy.gateway import admission
 from proxy.gateway.acting import Acting
 from proxy.gateway.known import Known
 from proxy.gateway.record import record_decision, record_exchange, record_stream
 from proxy.gateway.upgrade import upgrade_refused
 from proxy.model.facts import Facts
+from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome, Verdict
 from proxy.sessions.live import GONE, Gone, LiveSession
@@ -298,6 +301,23 @@ class HttpExchange(Acting):
             self._break()
         else:
             self.fail(reason)
+
+    def decide_again(self, identity: Identity | None) -> None:
+        """The configuration in force, or what is known of who asks, has changed since this was admitted."""
+        if self.over or self.facts is None or self.target is None:
+            return
+        snapshot = self.snapshot = self.house.snapshot
+        self.identity = identity
+        plan = snapshot.plan(self.host, self.target.path)
+        if plan is None:
+            self.cut(Reason.NO_ROUTE)
+            return
+        now = self.house.clock()
+        facts = replace(self.facts, route=plan.name, identity=identity, certificate=self.certificate, time=now)
+        required = self.listener in snapshot.certificate_required
+        verdict = admission.decide_on(plan, facts, self.head, certificate_required=required)
+        if verdict.outcome is not Outcome.ALLOW:
+            self.cut(verdict.reason)
 
     # --- the record
 
