@@ -62,6 +62,13 @@ def routes(origin: str) -> list[dict[str, Any]]:
             "host": "rewrite",
         },
         {
+            "name": "edited",
+            "from": f"https://{HOST}/edited",
+            "to": origin,
+            "allow": staff(),
+            "request_headers": {"set": {"X-Environment": "production"}, "remove": ["X-Debug"]},
+        },
+        {
             "name": "dead",
             "from": f"https://{HOST}/dead",
             "to": "http://127.0.0.1:9",
