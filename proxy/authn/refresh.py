@@ -6,8 +6,9 @@ the store's lease does it, since most providers rotate refresh tokens and take a
 
 - renewed: identity and tokens are replaced everywhere, due again after the `refresh` setting;
 - refused: the session ends everywhere;
-- no answer, or a failure of our own: the session goes on for `outage_grace`, counted from the first failed attempt,
-  with attempts at growing distances; then it ends.
+- no answer, or a failure of our own: the session goes on, with attempts at growing distances, until `outage_grace`
+  after the provider confirmed it last (a `refresh` period before it was due). From then on no request is decided on
+  what was known: it waits for one more attempt, or is refused at once when one has just failed.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ class Renews(Protocol):
 
 
 class _Trouble(msgspec.Struct, frozen=True):
-    """A session that could not be renewed: since when, when to try again, and the distance after that (seconds)."""
+    """A session that could not be renewed: when that was, when to try again, and the distance after that (seconds)."""
 
-    since: float
+    failed: float
     again: float
     wait: float
 
@@ -86,25 +87,47 @@ class Refresher:
     def poke(self, live: LiveSession, now: float) -> bool:
         """To be called when a session is used; cheap unless it is due.
 
-        Starts a renewal in the background if one is due. True when the session is overdue by more than one whole
-        period (it slept): then what we know is too old to decide on, and the request waits for `settled`.
+        Starts a renewal in the background if one is due. True when what we know is too old to decide on, because the
+        session is overdue by more than one whole period (it slept) or its grace is over: the request waits for
+        `settled`, which may be at once.
         """
         if now < live.refresh_at:
             return False
         trouble = self._trouble.get(live.sid)
+        over = self._grace_is_over(live.refresh_at, now)
         if live.sid not in self._tasks:
-            if trouble is not None and trouble.since <= now < trouble.again:
-                return False
-            task = asyncio.create_task(self._renew(live.sid), name=f"refresh-{live.sid}")
+            if trouble is not None and trouble.failed <= now < trouble.again:
+                if over:
+                    self._expire(live, now, "an attempt has just failed")
+                return over
+            task = asyncio.create_task(self._renew(live), name=f"refresh-{live.sid}")
             self._tasks[live.sid] = task
             task.add_done_callback(lambda _done: self._tasks.pop(live.sid, None))
-        return trouble is None and now - live.refresh_at > self.settings.refresh
+        return over or (trouble is None and now - live.refresh_at > self.settings.refresh)
 
     async def settled(self, live: LiveSession) -> None:
-        """Wait until the renewal under way, if any, has ended. Look at `live.ended` afterwards."""
+        """Wait until the renewal under way, if any, has ended. Look at `live.ended` afterwards: it is set when the
+        grace is over and nobody, in any worker, has renewed the session."""
         task = self._tasks.get(live.sid)
         if task is not None:
             await asyncio.shield(task)
+        if live.ended is None and self._grace_is_over(live.refresh_at, self._clock()):
+            await self._look_again(live)
+
+    async def _look_again(self, live: LiveSession) -> None:
+        """Another worker may have renewed it a moment ago, and the news is still on its way."""
+        try:
+            await self._sessions.reload(live.sid)
+            why = "it could not be renewed"
+        except StoreUnavailable as error:
+            why = f"the session store cannot be asked: {error}"
+        now = self._clock()
+        if live.ended is None and self._grace_is_over(live.refresh_at, now):
+            self._expire(live, now, why)
+
+    def _grace_is_over(self, refresh_at: float, now: float) -> bool:
+        confirmed = refresh_at - self.settings.refresh
+        return now >= refresh_at and now - confirmed >= self.settings.outage_grace
 
     def sweep(self, lives: Iterable[LiveSession], now: float) -> None:
         """Poke sessions that are in use by a long exchange without making requests."""
@@ -124,17 +147,17 @@ class Refresher:
             for task in late:
                 task.cancel()
 
-    async def _renew(self, sid: str) -> None:
+    async def _renew(self, live: LiveSession) -> None:
         try:
             async with self._slots:
-                await self._renew_alone(sid)
+                await self._renew_alone(live.sid)
         except ProviderUnavailable as error:
-            await self._failed(sid, f"the provider cannot be asked: {error}")
+            self._failed(live, f"the provider cannot be asked: {error}")
         except StoreUnavailable as error:
-            await self._failed(sid, f"the session store cannot be asked: {error}")
+            self._failed(live, f"the session store cannot be asked: {error}")
         except Exception:  # our own mistake must end in the grace too, not in an eternal session
-            LOG.exception("renewing session %s failed on our side", sid)
-            await self._failed(sid, "internal error")
+            LOG.exception("renewing session %s failed on our side", live.sid)
+            self._failed(live, "internal error")
 
     async def _renew_alone(self, sid: str) -> None:
         lease = f"refresh:{sid}"
@@ -172,7 +195,8 @@ class Refresher:
                 result = await self._asked(record)
             except LoginRefused as error:
                 LOG.info("session %s ends: %s", record.sid, error)
-                await self._end(record.sid, Reason.SESSION_REVOKED)
+                await self._sessions.end(record.sid, Reason.SESSION_REVOKED)
+                self._forget(record.sid)
                 return
             self._unwritten[record.sid] = result
         await self._sessions.renew(
@@ -194,22 +218,21 @@ class Refresher:
             raise LoginRefused("its tokens cannot be read: the sealing key was changed") from None
         return await provider.refresh(tokens, record.identity)
 
-    async def _failed(self, sid: str, why: str) -> None:
+    def _failed(self, live: LiveSession, why: str) -> None:
         now = self._clock()
-        before = self._trouble.get(sid) or _Trouble(now, now, FIRST_RETRY)
-        self._trouble[sid] = _Trouble(before.since, now + before.wait, min(before.wait * 2, LAST_RETRY))
-        if now - before.since < self.settings.outage_grace:
-            LOG.warning("session %s could not be renewed, next attempt in %.0f s: %s", sid, before.wait, why)
+        if self._grace_is_over(live.refresh_at, now):
+            self._expire(live, now, why)
             return
-        LOG.warning("session %s ends, the grace for outages is over: %s", sid, why)
-        try:
-            await self._end(sid, Reason.SESSION_EXPIRED)
-        except StoreUnavailable as error:
-            LOG.warning("session %s could not be ended yet: %s", sid, error)
+        before = self._trouble.get(live.sid)
+        wait = FIRST_RETRY if before is None else before.wait
+        self._trouble[live.sid] = _Trouble(now, now + wait, min(wait * 2, LAST_RETRY))
+        LOG.warning("session %s could not be renewed, next attempt in %.0f s: %s", live.sid, wait, why)
 
-    async def _end(self, sid: str, reason: Reason) -> None:
-        await self._sessions.end(sid, reason)
-        self._forget(sid)
+    def _expire(self, live: LiveSession, now: float, why: str) -> None:
+        """At once, also when the store is down: it is told as soon as it can be."""
+        LOG.warning("session %s ends, the grace for outages is over: %s", live.sid, why)
+        self._sessions.expire_now(live, now)
+        self._forget(live.sid)
 
     def _forget(self, sid: str) -> None:
         self._trouble.pop(sid, None)

@@ -288,6 +288,10 @@ class Sessions:
         sids = await self.store.by_provider_session(provider, subject, provider_sid)
         return await self.end_many(sids, Reason.SESSION_REVOKED)
 
+    def expire_now(self, live: LiveSession, now: float) -> None:
+        """End a session whose time is over: here at once, elsewhere as soon as the store has been told."""
+        self._expired(live, now)
+
     def _over(self, sid: str, reason: Reason, at: float | None = None) -> None:
         """Forget a session here and cut its streams."""
         self._changes += 1
@@ -317,11 +321,12 @@ class Sessions:
             if event.kind == "ended":
                 self._over(event.sid, event.reason, event.at)
             elif event.kind == "changed":
-                await self._reload(event.sid)
+                await self.reload(event.sid)
             else:
                 await self._verify_all()
 
-    async def _reload(self, sid: str) -> None:
+    async def reload(self, sid: str) -> None:
+        """Take over what the store says of a session in memory. Raises StoreUnavailable."""
         if (live := self._cache.by_sid.get(sid)) is None:
             return
         record = await self.store.get(sid)
@@ -333,4 +338,4 @@ class Sessions:
     async def _verify_all(self) -> None:
         self._cache.forget_all()
         for sid in list(self._cache.by_sid):
-            await self._reload(sid)
+            await self.reload(sid)

@@ -103,7 +103,7 @@ class Login(_Strict, frozen=True, kw_only=True):
 
 class Sessions(_Strict, frozen=True, kw_only=True):
     """How long a login lasts. `refresh` is how often tokens and groups are renewed at the provider;
-    `outage_grace` is how long a session goes on while the provider is down."""
+    `outage_grace` is how long a session goes on while the provider is down, counted from when it confirmed it last."""
 
     lifetime: Duration = Duration(12 * 3600)
     idle: Duration = Duration(3600)

@@ -222,6 +222,13 @@ def _lifetimes(configuration: Configuration) -> Findings:
             "it then has no effect",
             "warning",
         )
+    if 0 < sessions.outage_grace <= sessions.refresh:
+        yield Finding(
+            ("sessions", "outage_grace"),
+            '"outage_grace" is no longer than "refresh": the first renewal that fails ends the session',
+            'it counts from the last renewal; make it several times "refresh", or 0s if that is meant',
+            "warning",
+        )
     if sessions.key is not None:
         yield from secret_ref(("sessions", "key"), sessions.key)
     if not 0 < configuration.assertion.lifetime <= LONGEST_ASSERTION:
