@@ -185,7 +185,7 @@ class Downstream:
         request before on this connection are not read again."""
         line_end = buffer.find(b"\r\n", 0, end)
         if line_end < 0:
-            line_end = end
+            return request_head(buffer[:end], parse_fields(b""))
         block = buffer[line_end + 2 : end]
         fields = self._fields
         if fields is None or block != self._block:
