@@ -1,7 +1,11 @@
 """Certificate revocation lists. Pure. RFC 5280 §5 and §6.3, complete direct lists only.
 
-A list that is configured is binding: once there is one for an issuer, nothing from that issuer passes without a
-current, correctly signed list. Issuers without any configured list are not asked about.
+Once there is any list, every issuer on a path needs one, current and correctly signed: the anchor and each
+intermediate CA. Without it nobody knows whether the certificate below was revoked (§6.3.3: "undetermined"), and what is
+not known admits nobody; web servers that check lists do the same. Without any list, revocation is not asked about.
+
+Of several lists of an issuer the newest counts (§5.2.3: later thisUpdate, higher CRL number). Where the two disagree or
+do not tell, what any of the candidates revokes is revoked. The order in the configuration means nothing.
 """
 
 from __future__ import annotations
@@ -49,26 +53,25 @@ class RevocationLists:
     def good_until(self, path: Path, now: float) -> float:
         """When the first list that the path relies on runs out, seconds since the epoch; infinity without lists."""
         newest = (self._newest(issuer, now) for issuer in path[1:])
-        return min((_window(crl)[1] for crl in newest if crl is not None), default=math.inf)
+        return min((_runs_out(lists) for lists in newest if lists), default=math.inf)
 
     def _finding(self, item: Link, issuer: Link, now: float) -> Reason | None:
-        if issuer.certificate.subject not in self._by_issuer:
+        if not self._by_issuer:
             return None
-        crl = self._newest(issuer, now)
-        if crl is None:
-            return Reason.CERTIFICATE_CRL_STALE
-        if crl.get_revoked_certificate_by_serial_number(item.certificate.serial_number) is not None:
+        newest = self._newest(issuer, now)
+        serial = item.certificate.serial_number
+        if any(crl.get_revoked_certificate_by_serial_number(serial) is not None for crl in newest):
             return Reason.CERTIFICATE_REVOKED
-        return None if now < _window(crl)[1] else Reason.CERTIFICATE_CRL_STALE
+        return None if newest and now < _runs_out(newest) else Reason.CERTIFICATE_CRL_STALE
 
-    def _newest(self, issuer: Link, now: float) -> x509.CertificateRevocationList | None:
-        """The youngest list that this issuer signed and that is not from the future."""
+    def _newest(self, issuer: Link, now: float) -> list[x509.CertificateRevocationList]:
+        """The lists that this issuer signed, are not from the future, and that no other of them clearly follows."""
         usable = [
             crl
             for crl in self._by_issuer.get(issuer.certificate.subject, ())
             if _window(crl)[0] <= now and self._is_genuine(crl, issuer)
         ]
-        return max(usable, key=lambda crl: _window(crl)[0], default=None)
+        return [crl for crl in usable if not any(_follows(other, crl) for other in usable)]
 
     def _is_genuine(self, crl: x509.CertificateRevocationList, issuer: Link) -> bool:
         key = (id(crl), issuer.certificate.fingerprint(hashes.SHA256()))
@@ -83,6 +86,26 @@ def _window(crl: x509.CertificateRevocationList) -> tuple[float, float]:
     """thisUpdate and nextUpdate, seconds since the epoch."""
     following = crl.next_update_utc
     return crl.last_update_utc.timestamp(), following.timestamp() if following else -math.inf
+
+
+def _follows(later: x509.CertificateRevocationList, earlier: x509.CertificateRevocationList) -> bool:
+    """Whether `later` replaces `earlier`: nothing says the opposite and something says so."""
+    ours, theirs = _number(later), _number(earlier)
+    numbers = 0 if ours is None or theirs is None else ours - theirs
+    moments = _window(later)[0] - _window(earlier)[0]
+    return numbers >= 0 and moments >= 0 and (numbers > 0 or moments > 0)
+
+
+def _number(crl: x509.CertificateRevocationList) -> int | None:
+    try:
+        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _runs_out(lists: Sequence[x509.CertificateRevocationList]) -> float:
+    """When the last of these runs out: each is complete, so one that is current is enough."""
+    return max(_window(crl)[1] for crl in lists)
 
 
 def _check_usable(crl: x509.CertificateRevocationList) -> None:

@@ -123,7 +123,7 @@ MEANING: dict[Reason, Meaning] = {
     ),
     Reason.CERTIFICATE_CRL_STALE: Meaning(
         403,
-        "The revocation list for this certificate is out of date",
+        "The revocation list for this certificate is missing or out of date",
         "Whoever runs this service must publish a current revocation list.",
     ),
     Reason.BAD_REQUEST: Meaning(

@@ -20,6 +20,7 @@ from proxy.settings.document import Document
 from proxy.settings.parse import LARGEST_FILE, parse
 from proxy.settings.problems import ConfigError, Problem, in_order
 from proxy.settings.reading import read_regular
+from proxy.settings.revocation import check_lists
 from proxy.settings.schema import Configuration, Route, Settings
 
 YAML_ENDINGS = (".yaml", ".yml")
@@ -163,6 +164,7 @@ def _resolve(document: Document, configuration: Configuration, folder: Path, *, 
     resolved = files.resolve_configuration(configuration, folder)
     if document.sound:
         files.check_files(document, (), files.of_configuration(resolved), strict=strict)
+        check_lists(document, resolved)
     return resolved
 
 

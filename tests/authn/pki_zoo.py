@@ -109,6 +109,8 @@ class Zoo:
             serial = self._places[revoked][0].serial_number
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(day(-1)).build()
             builder = builder.add_revoked_certificate(entry)
+        if "number" in words:
+            builder = builder.add_extension(x509.CRLNumber(words["number"]), critical=False)
         if words.get("delta"):
             builder = builder.add_extension(x509.DeltaCRLIndicator(1), critical=True)
         if "scope" in words:

@@ -56,7 +56,7 @@ def test_what_is_known_of_an_admitted_certificate() -> None:
 
 
 def test_the_verdict_must_be_made_anew_when_the_first_of_chain_and_list_runs_out() -> None:
-    zoo = Zoo({"intermediates": [{"days": [-9, 0.5]}], "lists": [{"days": [-1, 0.25]}]})
+    zoo = Zoo({"intermediates": [{"days": [-9, 0.5]}], "lists": [{"days": [-1, 0.25]}, {"by": "i0"}]})
     verdict = verifier(zoo).verify(zoo.presented, NOW)
     assert isinstance(verdict, Certificate)
     assert (verdict.not_after, verdict.good_until) == (NOW + DAY, NOW + DAY / 4)
