@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler as Next
 from aiohttp.typedefs import Middleware
 
@@ -32,8 +34,26 @@ from proxy.web.pages import ICON_SVG
 from proxy.web.visit import Refused, Site, Visit, answer
 
 Handler = Callable[[Visit], Awaitable[web.Response]]
-RUNNER_LIMITS: Final = {"max_line_size": 32 * 1024, "max_field_size": 32 * 1024}
-"""For `aiohttp.web.AppRunner`: a return address travels sealed and escaped in our URLs; 8 KiB is too few."""
+
+
+def _without_traceback(line: logging.LogRecord) -> bool:
+    """A request that cannot be read is its sender's mistake, not ours: one line of the log."""
+    if line.exc_info and isinstance(line.exc_info[1], HttpProcessingError):
+        line.msg, line.args = "request to our own pages not understood: %s", (type(line.exc_info[1]).__name__,)
+        line.exc_info, line.levelno, line.levelname = None, logging.INFO, "INFO"
+    return True
+
+
+_parser_log = logging.getLogger("ostiary.web.parser")
+_parser_log.addFilter(_without_traceback)
+RUNNER_LIMITS: Final[Mapping[str, Any]] = {
+    "max_line_size": 32 * 1024,
+    "max_field_size": 32 * 1024,
+    "auto_decompress": False,
+    "logger": _parser_log,
+}
+"""For `aiohttp.web.AppRunner`. A return address travels sealed and escaped in our URLs: 8 KiB a line is too few. No
+body is unpacked: none that we read has a reason to be packed."""
 _MAX_BODY: Final = 96 * 1024  # a logout token is at most 64 KiB
 _PUBLIC: Final = ((b"Cache-Control", b"public, max-age=300"), (b"X-Content-Type-Options", b"nosniff"))
 
@@ -82,7 +102,13 @@ def make_control(context: WebContext) -> web.Application:
         if head:
             application.router.add_route("HEAD", path, endpoint)
     application.middlewares.append(_unrouted(site))
+    application.on_response_prepare.append(_anonymous)
     return application
+
+
+async def _anonymous(_request: web.Request, response: web.StreamResponse) -> None:
+    """Which program and version answers is nobody's business."""
+    response.headers.popall("Server", None)
 
 
 def _endpoint(site: Site, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -97,6 +123,8 @@ def _endpoint(site: Site, handler: Handler) -> Callable[[web.Request], Awaitable
             return visit.refused(Refused(Reason.STORE_UNAVAILABLE))
         except web.HTTPRequestEntityTooLarge:
             return visit.refused(Refused(Reason.BODY_TOO_LARGE))
+        except (web.RequestPayloadError, ConnectionError):
+            return visit.refused(Refused(Reason.BAD_REQUEST, "The body of the request ended early or was malformed."))
         except Exception:  # the last resort: whatever it is, nobody gets in and the page is ours
             site.context.log.exception("own page failed, reference %s", visit.reference)
             return visit.refused(Refused(Reason.INTERNAL_ERROR))
