@@ -20,7 +20,7 @@ _LOGIN_REASONS: Final = frozenset(
     (Reason.LOGIN_REQUIRED, Reason.SESSION_EXPIRED, Reason.SESSION_REVOKED, Reason.REAUTHENTICATION_REQUIRED)
 )
 _POLICY_REASONS: Final = frozenset((Reason.NO_RULE_ALLOWS, Reason.DENIED_BY_RULE, Reason.REAUTHENTICATION_REQUIRED))
-_RETRY_AFTER: Final = {Reason.OVERLOADED: b"5", Reason.SHUTTING_DOWN: b"1"}
+_RETRY_AFTER: Final = {Reason.OVERLOADED: b"5"}
 
 
 class Refusal(NamedTuple):

@@ -36,7 +36,7 @@ def post(body: bytes, *fields: str) -> bytes:
 @pytest.mark.parametrize(
     ("fields", "body"),
     [
-        (("Transfer-Encoding: chunked",), b"zz\r\nlogout_token=x\r\n0\r\n\r\n"),
+        (("Transfer-Encoding: chunked",), b"e\r\nlogout_token=x\r\nzz\r\n0\r\n\r\n"),
         (("Content-Encoding: gzip", "Content-Length: 14"), b"logout_token=x"),
         (("Content-Encoding: deflate", "Content-Length: 14"), b"logout_token=x"),
         (("Content-Encoding: br", "Content-Length: 14"), b"logout_token=x"),
@@ -49,7 +49,7 @@ async def test_a_body_that_cannot_be_read_is_400_and_one_line_at_most(
     async with staged() as stage:
         answer = await raw(stage, post(body, *fields))
 
-        assert answer.startswith(b"HTTP/1.1 400 "), answer
+        assert answer.split(b" ")[1] == b"400", answer
         assert b"Traceback" not in answer
         assert not [line for line in caplog.records if line.exc_info or line.levelno >= logging.ERROR]
 
@@ -88,5 +88,5 @@ async def test_a_head_that_cannot_be_read_is_no_traceback(caplog: pytest.LogCapt
     async with staged() as stage:
         answer = await raw(stage, f"GET / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: x\r\n\r\n".encode())
 
-        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.split(b" ")[1] == b"400", "aiohttp's own words: the gateway lets nothing of this kind through"
         assert not [line for line in caplog.records if line.exc_info or line.levelno >= logging.ERROR]
