@@ -99,6 +99,7 @@ class Acting(Relay):
         return 0
 
     def _redirect(self, url: str, status: int) -> None:
+        self.verdict = Verdict(Outcome.ALLOW, Reason.REDIRECT, self.verdict.rule)
         location = url.replace("{path}", self._asked_for())
         self._answered(status, write_redirect(self.connection, status, location, keep=self._keep()))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from proxy.audit.event import Event
 from proxy.gateway.answers import write_redirect, write_refusal
 from proxy.gateway.record import record_malformed
 from proxy.model.reasons import Reason
+from proxy.model.verdict import Outcome
 from proxy.net.downstream import Downstream
 from proxy.web.refusals import Refusal
 from proxy.wire.host import HostRefused
@@ -42,6 +44,24 @@ class RedirectDoor:
         status, size = write_refusal(connection, refusal, want="json", keep=False)
         record_malformed(self.house, connection.address, reason, why, reference, status, size)
 
+    def _record(self, address: str, head: RequestHead, outcome: Outcome, reason: Reason, status: int) -> None:
+        house = self.house
+        event = Event(
+            time=house.clock(),
+            outcome=outcome,
+            reason=reason,
+            reference=house.reference(),
+            address=address,
+            method=head.method,
+            host=parse_host(head.fields.host).host,
+            path=canonical(head.target).path,
+            status=status,
+            revision=house.snapshot.revision,
+        )
+        house.journal.record(event)
+        house.metrics.observe("", str(outcome), status, 0.0, 0)
+        house.metrics.decided(str(reason))
+
     def location(self, head: RequestHead) -> str | None:
         """Where a request belongs; None for a host we do not serve. Raises HostRefused, PathRefused."""
         host = parse_host(head.fields.host).host
@@ -67,6 +87,7 @@ class RedirectDoor:
             self._say_no(connection, Reason.NO_ROUTE, "")
         else:
             write_redirect(connection, 308, location, keep=False)
+            self._record(connection.address, head, Outcome.ALLOW, Reason.REDIRECT, 308)
 
 
 class _Redirected:

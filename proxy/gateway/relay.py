@@ -16,16 +16,7 @@ from proxy.wire.body import LAST_CHUNK, encode_chunk
 from proxy.wire.response import ResponseHead
 from proxy.wire.websocket import accept_for
 
-_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))  # RFC 9110 §9.2.2
 _JOIN = 64 * 1024  # a body piece up to this size is copied behind its head, to leave in one write
-
-_REASON = {
-    "unreachable": Reason.UPSTREAM_UNREACHABLE,
-    "closed": Reason.UPSTREAM_UNREACHABLE,
-    "timeout": Reason.UPSTREAM_TIMEOUT,
-    "busy": Reason.UPSTREAM_UNAVAILABLE,
-    "invalid": Reason.UPSTREAM_INVALID,
-}
 
 
 class Relay(Sending):

@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     from proxy.wire.request import RequestHead
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))  # RFC 9110 §9.2.2
-_JOIN = 64 * 1024  # a body piece up to this size is copied behind its head, to leave in one write
-
 _REASON = {
     "unreachable": Reason.UPSTREAM_UNREACHABLE,
     "closed": Reason.UPSTREAM_UNREACHABLE,
     "timeout": Reason.UPSTREAM_TIMEOUT,
-    "busy": Reason.UPSTREAM_UNAVAILABLE,
+    "busy": Reason.OVERLOADED,
     "invalid": Reason.UPSTREAM_INVALID,
 }
 

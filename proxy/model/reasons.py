@@ -58,7 +58,6 @@ class Reason(StrEnum):
     OVERLOADED = "overloaded"
     STORE_UNAVAILABLE = "store-unavailable"
     AUDIT_UNAVAILABLE = "audit-unavailable"
-    SHUTTING_DOWN = "shutting-down"
     INTERNAL_ERROR = "internal-error"
 
 
@@ -150,9 +149,8 @@ MEANING: dict[Reason, Meaning] = {
     Reason.UPSTREAM_INVALID: Meaning(502, "The app gave an answer that makes no sense", _LATER),
     Reason.UPSTREAM_TIMEOUT: Meaning(504, "The app took too long to answer", _LATER),
     Reason.UPSTREAM_UNAVAILABLE: Meaning(503, "The app is not available", _LATER),
-    Reason.OVERLOADED: Meaning(503, "Too many connections", _LATER),
+    Reason.OVERLOADED: Meaning(503, "Too many people use this app at once", _LATER),
     Reason.STORE_UNAVAILABLE: Meaning(503, "Sessions cannot be checked right now", _LATER),
     Reason.AUDIT_UNAVAILABLE: Meaning(503, "Access cannot be recorded right now, so none is given", _LATER),
-    Reason.SHUTTING_DOWN: Meaning(503, "This server is shutting down", "Try again: another one takes over."),
     Reason.INTERNAL_ERROR: Meaning(500, "Something went wrong on our side", _LATER),
 }

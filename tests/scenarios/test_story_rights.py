@@ -8,6 +8,10 @@ import msgspec
 from scenario_http import Line
 from scenario_world import CUT, App, Inside, eventually, running
 
+from proxy.audit.event import event_of, facts_of
+from proxy.model.verdict import Outcome
+from proxy.policy import decide
+
 
 async def open_stream(world: Inside, app: App, line: Line, cookie: str) -> None:
     line.ask("GET", "/stream", world.host("app"), [("Cookie", cookie)])
@@ -60,3 +64,26 @@ async def test_a_renewal_that_takes_a_group_away_ends_the_stream(world: Inside, 
         assert await sessions.renew(sid, identity=poorer, tokens=b"", refresh_at=time.time() + 300)
         await line.closed()
         assert time.monotonic() - began < CUT
+
+
+async def test_what_was_decided_can_be_decided_again_from_its_line(world: Inside, app: App):
+    """The record of a live proxy, and the rules it had: the same verdicts."""
+    world.route("app", app.url)
+    async with running(world):
+        cookies = {who: (await world.login(who, "app"))["app"] for who in ("ann", "bob")}
+        for who, cookie in cookies.items():
+            await world.ask("app", f"/of/{who}", cookie=cookie)
+        (plan,) = world.worker.plan.snapshot.plans
+        for who in cookies:
+            await world.recorded(path=f"/of/{who}")
+        world.worker.journal.flush()
+        lines = [line for line in (world.folder / "var" / "audit.jsonl").read_bytes().splitlines() if b'"/of/' in line]
+        assert len(lines) == len(cookies)
+        for line in lines:
+            recorded, verdict = event_of(line), decide(plan.policy, facts_of(line))
+            assert (verdict.outcome, verdict.reason, verdict.rule) == (
+                recorded.outcome,
+                recorded.reason,
+                recorded.rule,
+            )
+        assert {event_of(line).outcome for line in lines} == {Outcome.ALLOW, Outcome.DENY}
