@@ -21,13 +21,14 @@ _EVENTS: dict[str, tuple[str, Outcome, Reason]] = {
 
 def record_event(journal: Journal, clock: Callable[[], float], event: str, **fields: Any) -> None:
     """Record a login, a failed login, a logout or a revocation by the provider."""
-    kind, outcome, reason = _EVENTS[event]
+    kind, outcome, usual = _EVENTS[event]
+    reason = fields.get("reason", usual)
     identity = fields.get("identity")
     line = Event(
         time=clock(),
         type=kind,  # type: ignore[arg-type]  # the table holds only the literals
         outcome=outcome,
-        reason=reason,
+        reason=reason if isinstance(reason, Reason) else usual,
         reference=str(fields.get("reference", "")),
         session=str(fields.get("session", "")),
         address=str(fields.get("address") or ""),
@@ -40,5 +41,6 @@ def record_event(journal: Journal, clock: Callable[[], float], event: str, **fie
 
 
 def _note(fields: dict[str, Any]) -> str:
-    said = {name: fields[name] for name in ("provider", "why", "ended") if fields.get(name) not in (None, "")}
+    names = ("provider", "why", "ended", "unlisted")
+    said = {name: fields[name] for name in names if fields.get(name) not in (None, "")}
     return ", ".join(f"{name}: {value}" for name, value in said.items())

@@ -274,6 +274,9 @@ class Sessions:
 
     async def end_many(self, sids: Iterable[str], reason: Reason = Reason.SESSION_REVOKED) -> int:
         """The same for several; all or none. Returns how many were alive."""
+        return len(await self._end_all(sids, reason))
+
+    async def _end_all(self, sids: Iterable[str], reason: Reason) -> Sequence[str]:
         ended = await self.store.revoke_many(sids, reason, self._clock())
         for number, sid in enumerate(ended, 1):
             self._over(sid, reason)
@@ -281,12 +284,12 @@ class Sessions:
                 await asyncio.sleep(0)  # the others have their turn
         if ended:
             await self._bus.announce()
-        return len(ended)
+        return ended
 
-    async def end_at_provider(self, provider: str, subject: str, provider_sid: str) -> int:
-        """What a back-channel logout token asks for. Returns how many sessions ended."""
+    async def end_at_provider(self, provider: str, subject: str, provider_sid: str) -> Sequence[str]:
+        """What a back-channel logout token asks for. Returns the ids of the sessions that ended by it."""
         sids = await self.store.by_provider_session(provider, subject, provider_sid)
-        return await self.end_many(sids, Reason.SESSION_REVOKED)
+        return await self._end_all(sids, Reason.SESSION_REVOKED)
 
     def expire_now(self, live: LiveSession, now: float) -> None:
         """End a session whose time is over: here at once, elsewhere as soon as the store has been told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -11,10 +12,13 @@ from aiohttp import web
 from proxy.authn.errors import LoginRefused, ProviderUnavailable
 from proxy.authn.oidc import OidcProvider
 from proxy.authn.tokens import LogoutToken
+from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
+from proxy.sessions.store import StoreUnavailable
 from proxy.web.pages import JSON_HEADERS
 from proxy.web.visit import Refused, Visit, answer
 
+_MOST_LINES: Final = 50  # of the record for one logout token
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -59,8 +63,27 @@ async def _act(visit: Visit, provider: OidcProvider, logout: LogoutToken) -> web
     if not await sessions.store.consume(f"logout:{provider.name}:{logout.jti}", logout.expires + 120):
         return _answer(400, "invalid_request", "this logout token was used before")
     ended = await sessions.end_at_provider(provider.name, logout.sub, logout.sid)
-    visit.context.record("backchannel-logout", reference=visit.reference, provider=provider.name, ended=ended)
+    await _record(visit, provider.name, ended)
     return answer(200, JSON_HEADERS, b"{}")
+
+
+async def _record(visit: Visit, provider: str, ended: Sequence[str]) -> None:
+    """A line for each session that ended, as whose it was; one line when there was none."""
+    told = {"reference": visit.reference, "provider": provider, "ended": len(ended)}
+    if not ended:
+        visit.context.record("backchannel-logout", **told)
+    for sid in ended[:_MOST_LINES]:
+        visit.context.record("backchannel-logout", **told, session=sid, identity=await _identity(visit, sid))
+    if len(ended) > _MOST_LINES:
+        visit.context.record("backchannel-logout", **told, unlisted=len(ended) - _MOST_LINES)
+
+
+async def _identity(visit: Visit, sid: str) -> Identity | None:
+    try:
+        record = await visit.context.sessions.store.get(sid)
+    except StoreUnavailable:  # it has ended, and that is what must be on record
+        return None
+    return record.identity if record is not None else None
 
 
 def _answer(status: int, error: str, description: str) -> web.Response:

@@ -19,7 +19,7 @@ from proxy.web import attempts
 from proxy.web.attempts import Secret, State
 from proxy.web.endpoints import SESSION_COOKIE, callback
 from proxy.web.handover import destination
-from proxy.web.login import Wish, other_ways
+from proxy.web.login import MAX_DETAIL, Wish, other_ways, record_failure
 from proxy.web.provider_logout import proof
 from proxy.web.visit import Refused, Visit, app_title, expire, see_other, set_cookie
 
@@ -27,7 +27,6 @@ _REFUSING: Final = frozenset(
     ("access_denied", "consent_required", "interaction_required", "login_required", "account_selection_required")
 )
 _BROKEN: Final = frozenset(("server_error", "temporarily_unavailable"))
-_MAX_DETAIL: Final = 200  # characters
 
 
 async def receive(visit: Visit) -> web.Response:
@@ -72,11 +71,12 @@ async def _finish(visit: Visit, provider: OidcProvider, answer: Callback, state:
         )
     except ProviderUnavailable as error:
         visit.context.log.warning("provider %s: login not finished: %s", state.provider, error)
+        record_failure(visit, state.provider, str(error), Reason.PROVIDER_UNAVAILABLE)
         raise Refused(
             Reason.PROVIDER_UNAVAILABLE, other_ways(visit, wish), retry=retry, cookies=done, attempt=state.attempt
         ) from error
     except LoginRefused as error:
-        _record_failure(visit, state, str(error))
+        record_failure(visit, state.provider, str(error))
         raise Refused(
             Reason.LOGIN_REFUSED, _sentence(str(error)), retry=retry, cookies=done, attempt=state.attempt
         ) from error
@@ -109,14 +109,14 @@ def _restart(visit: Visit, state: State, cookies: tuple[str, ...] = (), prompt: 
 def _said_no(visit: Visit, answer: Callback, state: State, retry: str, cookies: tuple[str, ...]) -> Refused:
     """What the provider's `error` means here. Its words are shown only to the browser that started the attempt."""
     said = f"The provider said: {answer.description}" if answer.description else ""
-    detail = said[:_MAX_DETAIL] or f"The provider’s answer was “{answer.error}”."
+    detail = said[:MAX_DETAIL] or f"The provider’s answer was “{answer.error}”."
     reason = Reason.LOGIN_FAILED
     if answer.error in _REFUSING:
         reason = Reason.LOGIN_REFUSED
     elif answer.error in _BROKEN:
         reason = Reason.PROVIDER_UNAVAILABLE
     visit.context.log.info("provider %s answered %s", state.provider, answer.error)
-    _record_failure(visit, state, answer.error)
+    record_failure(visit, state.provider, answer.error, reason)
     return Refused(reason, detail, retry=retry, cookies=cookies, attempt=state.attempt)
 
 
@@ -179,13 +179,7 @@ def _take_along(
     return visit.page("carry", cookies, title=title, text=text, next=location, step="back", attempt=state.attempt)
 
 
-def _record_failure(visit: Visit, state: State, why: str) -> None:
-    visit.context.record(
-        "login-failed", reference=visit.reference, provider=state.provider, address=visit.address, why=why[:_MAX_DETAIL]
-    )
-
-
 def _sentence(text: str) -> str:
     """An error's text as a sentence of bounded length."""
-    text = text[:_MAX_DETAIL].rstrip(".")
+    text = text[:MAX_DETAIL].rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."

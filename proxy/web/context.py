@@ -24,6 +24,7 @@ class WebContext:
 
     `visible(identity, address)` lists the routes this person may open from `address`, the client's or None.
     `record(event, **fields)` is told of "login", "login-failed", "logout", "backchannel-logout"; no field is a secret.
+    Sessions that a provider ends are told one by one, the first fifty of them.
     `clock` gives seconds since the epoch.
     """
 

@@ -27,6 +27,7 @@ from proxy.web.returns import Place
 from proxy.web.visit import Refused, Visit, app_title, expire, route_of, see_other, set_cookie
 
 _PROMPTS: Final = frozenset(("login", "select_account"))
+MAX_DETAIL: Final = 200  # characters of what a provider said
 _MAX_AGE: Final = re.compile(r"[0-9]{1,8}")
 _NO_COOKIES: Final = (
     "Your browser did not bring back the cookies set on the way. Allow cookies for this site, "
@@ -197,11 +198,24 @@ async def begin(visit: Visit, wish: Wish) -> web.Response:
         )
     except (ProviderUnavailable, KeyError) as error:
         visit.context.log.warning("provider %s: no login possible: %s", wish.provider, error)
+        record_failure(visit, wish.provider, str(error), Reason.PROVIDER_UNAVAILABLE)
         raise Refused(Reason.PROVIDER_UNAVAILABLE, other_ways(visit, wish), retry=_retry(visit, wish)) from error
     cookies = [expire(name) for name in attempts.superfluous(visit.cookies)]
     sealed = attempts.seal_secret(sealer, secret, visit.now)
     cookies.append(set_cookie(attempts.cookie_name(secret.attempt), sealed, attempts.LIFETIME))
     return _leave(visit, location, secret.attempt, cookies)
+
+
+def record_failure(visit: Visit, provider: str, why: str, reason: Reason = Reason.LOGIN_FAILED) -> None:
+    """A line for a login that came to nothing. `why` may be the provider's words; it is bounded here."""
+    visit.context.record(
+        "login-failed",
+        reference=visit.reference,
+        provider=provider,
+        address=visit.address,
+        why=why[:MAX_DETAIL],
+        reason=reason,
+    )
 
 
 def _retry(visit: Visit, wish: Wish) -> str:

@@ -249,8 +249,8 @@ class TestEnd:
     async def test_by_the_provider(self, sessions: Sessions, clock: Clock) -> None:
         first, _ = await logged_in(sessions, clock())
         second, _ = await logged_in(sessions, clock())
-        assert await sessions.end_at_provider("corp", "sub-bob", "") == 0
-        assert await sessions.end_at_provider("corp", "sub-ann", "op-1") == 2
+        assert await sessions.end_at_provider("corp", "sub-bob", "") == []
+        assert len(await sessions.end_at_provider("corp", "sub-ann", "op-1")) == 2
         assert (first.ended, second.ended) == (Reason.SESSION_REVOKED, Reason.SESSION_REVOKED)
 
     async def test_no_new_handle_for_an_ended_session(self, sessions: Sessions, clock: Clock) -> None:

@@ -9,6 +9,8 @@ import pytest
 from web_stage import GRAFANA, LOGIN, NAVIGATE, WIKI, Answer, Browser, Stage, login_url, staged
 
 from proxy.authn.errors import ProviderUnavailable
+from proxy.model.identity import Identity
+from proxy.model.reasons import Reason
 from proxy.sessions.store import StoreUnavailable
 from proxy.web.endpoints import SESSION_COOKIE, backchannel
 
@@ -226,12 +228,36 @@ async def test_the_provider_ends_the_session_by_back_channel() -> None:
         alice, bob = await logged_in(stage), await logged_in(stage, "bob")
         idp = stage.idps["corp"]
         login = next(login for login in idp.ledger.logins() if login.sub == "alice")
+        live = await stage.session_of(alice, WIKI)
+        assert live is not None
+        ended = live.sid
 
         await idp.end(login.sid)
 
         assert await stage.session_of(alice, WIKI) is None
         assert await stage.session_of(bob, WIKI) is not None
-        assert stage.events_called("backchannel-logout")[0]["ended"] == 1
+        (line,) = stage.events_called("backchannel-logout")
+        assert (line["ended"], line["identity"].subject, line["session"]) == (1, "alice", ended)
+
+
+async def test_many_sessions_that_end_at_once_are_fifty_lines_and_a_count() -> None:
+    async with staged() as stage:
+        person = Identity(kind="person", subject="alice", provider="corp", email="alice@example.com")
+        await logged_in(stage)
+        idp = stage.idps["corp"]
+        (login,) = idp.ledger.logins()
+        for _ in range(53):
+            await stage.sessions.create(person, "corp", b"", login.sid, stage.clock())
+        token = idp.signer.logout_token(login, stage.clock())
+
+        answer = await Browser(stage).fetch(BACKCHANNEL, "POST", data={"logout_token": token})
+
+        assert answer.status == 200
+        lines = stage.events_called("backchannel-logout")
+        assert len(lines) == 51
+        assert len({line["session"] for line in lines[:50]}) == 50
+        assert all(line["identity"].subject == "alice" for line in lines[:50])
+        assert (lines[50]["unlisted"], lines[50]["ended"]) == (4, 54)
 
 
 async def test_a_logout_token_works_once() -> None:
@@ -323,6 +349,8 @@ async def test_a_dead_provider_is_a_page_and_the_other_one_works() -> None:
         down = await browser.open(login_url("/x", provider="dead"))
 
         assert down.status == 503
+        (line,) = stage.events_called("login-failed")
+        assert (line["provider"], line["reason"]) == ("dead", Reason.PROVIDER_UNAVAILABLE)
         assert "“Closed office” cannot be reached" in down.text
         retry = f"{LOGIN}/.ostiary/login?"
         assert dict(parse_qsl(urlsplit(retry).query)) == {}
