@@ -7,7 +7,9 @@ To add a command: write `proxy/cli/<name>.py` and add its row to `COMMANDS`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import os
 import sys
 
 from proxy import __version__
@@ -50,6 +52,19 @@ def main(argv: list[str] | None = None) -> int:
             child.set_defaults(run=module.run)
     args = parser.parse_args(words)
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        _let_go_of_output()
+        return 141
+    return code
+
+
+def _let_go_of_output() -> None:
+    """Whoever read our output has gone (`| head`): that is no error, and Python must not stumble over it at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -78,11 +79,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run one command: 0 done, 1 refused."""
     command: Command = args.certs_run
+    umask = os.umask(0o077)
+    os.umask(umask | 0o022)  # whoever may write to the folder may replace an authority
     try:
         return command(CertificateFolder(args.dir), args, time.time())
+    except BrokenPipeError:
+        raise  # `proxy.cli.main` knows what to do
     except (PkiError, OSError) as error:
         print(f"ostiary certs: {error}", file=sys.stderr)
         return 1
+    finally:
+        os.umask(umask)
 
 
 def _add(

@@ -20,6 +20,9 @@ from proxy.settings.problems import ConfigError
 
 HELP = "list sessions; end them at once"
 
+SHORTEST_PREFIX = 8
+"""Characters of a session id that `/.ostiary/whoami` and the portal show."""
+
 EPILOG = """\
 examples:
   ostiary sessions list                          everybody who is logged in
@@ -48,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     revoke = commands.add_parser("revoke", help="end sessions at once")
     _common(revoke)
     which = revoke.add_mutually_exclusive_group(required=True)
-    which.add_argument("sid", nargs="?", metavar="SID", help="a session id, as `list` shows it")
+    which.add_argument("sid", nargs="?", metavar="SID", help="an id as `list` shows it, or at least 8 characters of it")
     which.add_argument("--user", metavar="WHO", help="all sessions of this e-mail address, subject or provider:subject")
     which.add_argument("--all", action="store_true", help="all sessions of everybody")
 
@@ -89,7 +92,12 @@ async def _act(args: argparse.Namespace, store: SessionStore, folder: Path | Non
 
 
 async def _revoke(args: argparse.Namespace, store: SessionStore, folder: Path | None) -> int:
-    sids = [args.sid] if args.sid else [each.record.sid for each in await store.list(user=args.user)]
+    sids = [each.record.sid for each in await store.list(user=args.user)]
+    if args.sid:
+        sids = _meant(args.sid, sids)
+        if len(sids) > 1:
+            print(f"{args.sid} begins {len(sids)} sessions: write more of the id", file=sys.stderr)
+            return 2
     ended = await store.revoke_many(sids, Reason.SESSION_REVOKED, time.time())
     delivery = await _announce(folder) if ended else Delivery(0, 0)
     if args.json:
@@ -99,6 +107,13 @@ async def _revoke(args: argparse.Namespace, store: SessionStore, folder: Path | 
         print(_sentence(args, len(ended), delivery))
     found = bool(ended) or args.all
     return 0 if found and delivery.complete else 1
+
+
+def _meant(asked: str, living: Sequence[str]) -> list[str]:
+    """The living sessions with this id, or whose ids begin with it when it is as long as `whoami` shows it."""
+    if asked in living or len(asked) < SHORTEST_PREFIX:
+        return [asked]
+    return [sid for sid in living if sid.startswith(asked)]
 
 
 async def _announce(folder: Path | None) -> Delivery:

@@ -1,8 +1,10 @@
 """The certificate folder and the command line over it, as an admin meets them."""
 
 import json
+import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -162,3 +164,16 @@ class TestCommandLine:
             with pytest.raises(SystemExit) as ending:
                 main(words)
             assert ending.value.code == 2
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o077])
+def test_nobody_else_may_write_to_a_new_folder(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        assert main(["certs", "init", "--dir", str(tmp_path / "a" / "certs")]) == 0
+        assert os.umask(umask) == umask, "and the process goes on as it was"
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "a", tmp_path / "a" / "certs", *(tmp_path / "a" / "certs").iterdir()):
+        assert not path.stat().st_mode & 0o022, path
+    assert (tmp_path / "a" / "certs" / "clients-ca.key").stat().st_mode & 0o777 == 0o600

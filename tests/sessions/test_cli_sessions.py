@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,6 +115,19 @@ class TestList:
             }
         ]
 
+    @pytest.mark.parametrize("words", [["sessions", "list", "--json"], ["sessions", "list"], ["check"]])
+    def test_whoever_reads_it_may_stop_early(self, folder: Path, words: list[str]) -> None:
+        write(folder, *(record(f"s-{number}") for number in range(50)))
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [sys.executable, "-m", "proxy", *words, "--config", str(folder / "ostiary.yaml")]
+        root = Path(__file__).parents[2]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=root, timeout=60)
+        os.close(writing)
+        assert done.returncode == 141
+        assert "Traceback" not in done.stderr
+        assert "Broken pipe" not in done.stderr
+
     def test_a_name_cannot_steer_the_terminal(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         write(folder, record("s", identity=person(email="", subject="\x1b[2Jeve\n\u202e")))
         ostiary(folder, "list")
@@ -143,7 +157,17 @@ class TestRevoke:
         assert ostiary(folder, "revoke", "--all") == 0
         assert capsys.readouterr().out == "There are no living sessions.\n"
 
-    @pytest.mark.parametrize("words", [["nobody"], ["--user", "nobody@example.com"]])
+    def test_by_the_beginning_of_its_id(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        write(folder, *(record(sid) for sid in ("abcdef0123", "abcdef0199", "abcdef01")))
+        assert ostiary(folder, "revoke", "abcdef01") == 0, "the whole id of one"
+        assert ostiary(folder, "revoke", "abcdef01", "--json") == 2
+        assert "abcdef01 begins 2 sessions" in capsys.readouterr().err
+        assert ostiary(folder, "revoke", "abcdef0") == 1, "too short to be taken for a beginning"
+        assert ostiary(folder, "revoke", "abcdef012") == 0
+        revoked = Reason.SESSION_REVOKED
+        assert ended(folder) == {"abcdef01": revoked, "abcdef0123": revoked, "abcdef0199": None}
+
+    @pytest.mark.parametrize("words", [["nobody"], ["nobody-at-all"], ["--user", "nobody@example.com"]])
     def test_no_such_session(self, folder: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
         write(folder, record())
         assert ostiary(folder, "revoke", *words) == 1
