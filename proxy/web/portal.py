@@ -19,6 +19,7 @@ from proxy.web.visit import Refused, Visit, answer, label, see_other
 
 _SID_SHOWN: Final = 8  # characters: enough to find it in `sessions list`, too few to be mistaken for a secret
 _GROUPS_SHOWN: Final = 12
+_UNKNOWN: Final = "not known: the provider did not tell"
 
 
 async def show(visit: Visit) -> web.Response:
@@ -42,7 +43,9 @@ async def show(visit: Visit) -> web.Response:
         initial=initial(label(identity)),
         account=identity.email or identity.subject,
         provider=(provider.title or provider.name) if provider else session.provider,
-        groups=", ".join(groups[:_GROUPS_SHOWN]) + (f" and {more} more" if more > 0 else ""),
+        groups=_UNKNOWN
+        if "groups" in identity.unknown
+        else ", ".join(groups[:_GROUPS_SHOWN]) + (f" and {more} more" if more > 0 else ""),
         expires=_moment(visit.ends(session)).strftime("%Y-%m-%d %H:%M UTC"),
         expires_iso=_iso(visit.ends(session)),
         sid=session.sid[:_SID_SHOWN],
@@ -75,7 +78,10 @@ async def go_to_portal(visit: Visit) -> web.Response:
 
 
 async def whoami(visit: Visit) -> web.Response:
-    """GET `/.ostiary/whoami` on any host: who the proxy thinks is asking. Always JSON, never a secret."""
+    """GET `/.ostiary/whoami` on any host: who the proxy thinks is asking. Always JSON, never a secret.
+
+    `groups` is null when the provider did not tell them, which is not the same as being in none.
+    """
     session = await visit.session()
     if session is None:
         refusal = Refusal(
@@ -92,7 +98,7 @@ async def whoami(visit: Visit) -> web.Response:
         "subject": identity.subject,
         "email": identity.email or None,
         "name": identity.name or None,
-        "groups": sorted(identity.groups),
+        "groups": None if "groups" in identity.unknown else sorted(identity.groups),
         "provider": session.provider,
         "authenticated_at": None if identity.auth_time is None else _iso(identity.auth_time),
         "session": {"id": session.sid[:_SID_SHOWN], "expires": _iso(visit.ends(session))},

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 
+import msgspec
 import pytest
 from screenshots import PAGES
 from web_html import Page
@@ -246,6 +247,23 @@ async def test_whoami_for_somebody_and_nobody() -> None:
         assert told["session"]["id"] == session.sid[:8]
         assert session.sid not in answer.text
         assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(("unknown", "told"), [(frozenset(), []), (frozenset({"groups"}), None)], ids=["no", "unknown"])
+async def test_whoami_and_portal_tell_no_groups_from_unknown_groups(unknown: frozenset[str], told: object) -> None:
+    async with staged() as stage:
+        browser = Browser(stage)
+        await browser.open(login_url("/"))
+        live = await stage.session_of(browser, WIKI)
+        assert live is not None
+        who = msgspec.structs.replace(live.identity, groups=frozenset(), unknown=unknown)
+        await stage.store.update(msgspec.structs.replace(live.record, identity=who))
+
+        answer = await browser.fetch(f"{WIKI}/.ostiary/whoami")
+        portal = await browser.open(f"{LOGIN}/")
+
+        assert json.loads(answer.body)["groups"] == told
+        assert ("not known: the provider did not tell" in portal.text) is bool(unknown)
 
 
 async def test_the_published_keys_and_the_icon() -> None:
