@@ -18,7 +18,7 @@ from proxy.gateway.plan import RoutePlan
 from proxy.gateway.snapshot import Snapshot
 from proxy.net.tls import TlsListener, TlsUnusable
 from proxy.policy import compile_policy
-from proxy.settings.schema import Route, Settings, Size, Timeouts, Tls, WeightedUpstream
+from proxy.settings.schema import HeaderEdits, Route, Settings, Size, Timeouts, Tls, WeightedUpstream
 from proxy.upstream.origin import Origin, OriginUnusable, parse_origin
 from proxy.upstream.pool import Pool
 from proxy.upstream.target import Target
@@ -136,6 +136,7 @@ class Composer:
             public=True,
             timeouts=Timeouts(),
             upgrades=(),
+            response_headers=HeaderEdits(remove=("Server",)),  # what they are served with is nobody's business
         )
         policy = compile_policy(allow=(), deny=(), public=True)
         return RoutePlan(route, policy, self._target(route, pools, known), control=True, body_limit=_CONTROL_BODY)
