@@ -100,7 +100,17 @@ class House:
 class Notes:
     """What the door knows about one connection."""
 
-    __slots__ = ("address", "certificate", "chain", "forwarded_line", "identity_blocks", "problem", "sni", "verifier")
+    __slots__ = (
+        "address",
+        "certificate",
+        "chain",
+        "forwarded_line",
+        "identity_blocks",
+        "line",
+        "problem",
+        "sni",
+        "verifier",
+    )
 
     def __init__(self, address: str, sni: str | None, chain: tuple[bytes, ...]) -> None:
         self.address = address
@@ -110,6 +120,7 @@ class Notes:
         self.certificate: Certificate | None = None
         self.problem: Reason | None = None
         self.forwarded_line = b"X-Forwarded-For: %b\r\n" % address.encode("ascii", "replace")
+        self.line: tuple[Any, ...] | None = None  # the last line of the record, see `record.py`
         self.identity_blocks: dict[Any, Any] = {}  # as LiveSession.scratch, for services
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from proxy.sessions import cookie
 from proxy.wire.host import parse
@@ -18,10 +18,10 @@ class Known:
 
     `host` is canonical, "" for one we do not serve, `authority` the same with its port; `handle` the session cookie's
     value; `lines` the field lines for an app, our cookies taken out. `stamp` is the last head made for an app (see
-    `stamp.py`), `line` the last line of the record (see `record.py`).
+    `stamp.py`).
     """
 
-    __slots__ = ("authority", "handle", "host", "line", "lines", "snapshot", "stamp")
+    __slots__ = ("authority", "handle", "host", "lines", "snapshot", "stamp")
 
     def __init__(self, snapshot: Snapshot, fields: Fields) -> None:
         """Raises HostRefused."""
@@ -32,7 +32,6 @@ class Known:
         self.handle: bytes | None = None
         self.lines = fields.lines
         self.stamp: tuple[RoutePlan, bytes, bytes, bytes, str, bytes] | None = None
-        self.line: tuple[Any, ...] | None = None
         if fields.cookies:
             self.handle, rest = cookie.take(*fields.cookies)
             if rest:

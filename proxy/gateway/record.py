@@ -49,24 +49,24 @@ def record_decision(exchange: HttpExchange, status: int) -> None:
 def record_exchange(exchange: HttpExchange, status: int) -> None:
     """Record a finished exchange."""
     house, verdict, plan = exchange.house, exchange.verdict, exchange.route_plan
-    known = exchange.known
-    now = exchange.now
+    now, target = exchange.now, exchange.target
+    line = exchange.notes.line
     if (
-        known is not None
-        and exchange.target is not None
-        and (line := known.line) is not None
+        line is not None
+        and target is not None
         and line[0] is verdict
         and line[1] is plan
         and line[2] is exchange.identity
         and line[3] == exchange.head.method
-        and line[4] is exchange.notes
+        and line[4] == exchange.host
+        and line[5] is exchange.snapshot
         and exchange.cut_reason is None
         and not exchange.note
     ):
-        body = line[5].line(
+        body = line[6].line(
             now,
             exchange.reference,
-            exchange.target.path,
+            target.path,
             status,
             exchange.bytes_in,
             exchange.bytes_out,
@@ -74,7 +74,7 @@ def record_exchange(exchange: HttpExchange, status: int) -> None:
             exchange.upstream_ms,
         )
         house.journal.record_encoded(now, body)
-        name, outcome, reason = line[6]
+        name, outcome, reason = line[7]
     else:
         event = _event(exchange, status)
         house.journal.record(event)
@@ -86,15 +86,14 @@ def record_exchange(exchange: HttpExchange, status: int) -> None:
 
 def _remember(exchange: HttpExchange, event: Event, labels: tuple[str, str, str]) -> None:
     """Keep the parts of an allowed request's line that the next one on this connection is likely to share."""
-    facts, known = exchange.facts, exchange.known
+    facts, identity = exchange.facts, exchange.identity
     if event.outcome is not Outcome.ALLOW or event.note or exchange.cut_reason is not None:
         return
-    if facts is None or known is None or exchange.certificate is not None:
+    if facts is None or exchange.notes.chain:  # what is known of a certificate may change between two requests
         return
-    raw = _encoded_identity(exchange, exchange.identity) if exchange.identity is not None else None
-    template = Template(event, facts, raw)
-    key = (exchange.verdict, exchange.route_plan, exchange.identity, exchange.head.method, exchange.notes)
-    known.line = (*key, template, labels)
+    raw = _encoded_identity(exchange, identity) if identity is not None else None
+    key = (exchange.verdict, exchange.route_plan, identity, exchange.head.method, exchange.host, exchange.snapshot)
+    exchange.notes.line = (*key, Template(event, facts, raw), labels)
 
 
 def _event(exchange: HttpExchange, status: int) -> Event:
