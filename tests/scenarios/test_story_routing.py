@@ -112,7 +112,7 @@ async def test_a_redirect_route_answers_by_itself(world: Inside, app: App):
         cookie = (await world.login("ann", "gone"))["gone"]
         answer = await world.ask("gone", "/x", cookie=cookie)
         assert (answer.status, answer.header("location")) == (308, "https://new.example/start")
-        assert (await world.recorded(route="old"))["reason"] == "public"
+        assert (await world.recorded(route="old"))["reason"] == "redirect"
 
 
 async def test_public_needs_no_login_but_deny_still_wins(world: Inside, app: App):

@@ -62,7 +62,7 @@ async def test_an_app_with_no_connection_left_is_503(world: Inside, app: App):
         first.ask("GET", "/hold", world.host("busy"))
         await eventually(lambda: app.seen, "the only connection is taken")
         answer = await world.ask("busy")
-        assert (answer.status, answer.json["reason"]) == (503, "upstream-unavailable")
+        assert (answer.status, answer.json["reason"]) == (503, "overloaded")
         app.gate.set()
         assert (await first.answer()).status == 200
         assert (await world.ask("busy")).status == 200

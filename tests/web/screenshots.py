@@ -12,9 +12,12 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
-from playwright.async_api import Browser, async_playwright
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -225,6 +228,8 @@ async def main(names: list[str]) -> int:
     """Exit status: 0 when nothing is wrong."""
     OUT.mkdir(parents=True, exist_ok=True)
     runner, base = await serve()
+    from playwright.async_api import async_playwright  # not at the top: the browser group may not be installed
+
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         problems = [problem for name in names for problem in await shoot(browser, base, name)]
