@@ -20,7 +20,7 @@ _BARE_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?=[^
 _PASS: Final = int(Field.PASS)
 _DROP: Final = int(Field.DROP)
 
-_REMEMBER_LINES = 4096
+_REMEMBER_LINES = 2048
 _REMEMBER_BYTES = 512
 # Lines with these names are read anew each time: what may hold a secret is never kept.
 _SECRET = frozenset((b"cookie", b"set-cookie", b"authorization", b"proxy-authorization", b"x-api-key", b"x-auth-token"))
@@ -36,7 +36,7 @@ class Malformed(Exception):
 
 
 class Lines:
-    """Classifies field lines, remembering the ones without secrets. Bounded: 4096 lines of at most 512 bytes."""
+    """Classifies field lines, remembering the ones without secrets. Bounded: 2048 lines of at most 512 bytes."""
 
     def __init__(self, field_of: Callable[[bytes], Field]) -> None:
         self._field_of = field_of
