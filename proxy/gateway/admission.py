@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from proxy.authn.mtls import CertificateVerifier, identity_of
 from proxy.model.facts import Facts
@@ -15,18 +15,11 @@ from proxy.wire.request import RequestHead
 if TYPE_CHECKING:
     from proxy.gateway.door import Notes
     from proxy.gateway.plan import RoutePlan
-    from proxy.sessions.live import Gone, LiveSession
+    from proxy.sessions.live import Gone
 
 _REQUIRED = Verdict(Outcome.DENY, Reason.CERTIFICATE_REQUIRED)
 _PREFLIGHT = Verdict(Outcome.ALLOW, Reason.CORS_PREFLIGHT)
 _OWN_PAGE = Verdict(Outcome.ALLOW, Reason.OWN_PAGE)
-
-
-class Asked(Protocol):
-    """What admission reads of an exchange."""
-
-    head: RequestHead
-    notes: Notes
 
 
 def certificate_of(notes: Notes, verifier: CertificateVerifier | None, now: float) -> Certificate | None:
@@ -87,8 +80,3 @@ def with_session_reason(verdict: Verdict, gone: Gone | None) -> Verdict:
     if gone is None or verdict.reason is not Reason.LOGIN_REQUIRED:
         return verdict
     return Verdict(verdict.outcome, gone.reason, verdict.rule, verdict.failed)
-
-
-def is_ended(session: LiveSession | None) -> bool:
-    """Whether the session ended while its request was waiting."""
-    return session is not None and session.ended is not None

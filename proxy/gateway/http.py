@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from proxy.gateway import admission
 from proxy.gateway.acting import Acting
 from proxy.gateway.known import Known
-from proxy.gateway.record import record_decision, record_exchange, record_stream
+from proxy.gateway.record import record_decision, record_exchange, record_stream, require_recordable
 from proxy.gateway.upgrade import upgrade_refused
 from proxy.model.facts import Facts
 from proxy.model.identity import Identity
@@ -151,6 +151,7 @@ class HttpExchange(Acting):
             self.certificate = admission.certificate_of(notes, verifier, self.now)
             if self.certificate is not None:
                 self.identity = admission.service_of(notes, self.certificate)
+                self.certificate = notes.certificate  # one that names nobody is none
         if handle is None:
             self._decide(None)
             return
@@ -195,10 +196,10 @@ class HttpExchange(Acting):
 
     async def _after_renewal(self, session: LiveSession) -> None:
         """What we know of somebody who slept is too old to decide on: first hear from the provider."""
-        await self.house.renewal.settled(session)
-        if self.over:
-            return
         try:
+            await self.house.renewal.settled(session)
+            if self.over:
+                return
             if session.ended is not None:
                 self.session = None
                 self._decide(GONE[gone_reason(session.ended)])
@@ -267,9 +268,14 @@ class HttpExchange(Acting):
                 return
         if self.certificate is not None:
             self.house.certified.add(self)
+        require_recordable(self)
         self.forward()
 
     # --- when something breaks
+
+    def broken(self) -> None:
+        """As `_internal_error`, for the half that sends."""
+        self._internal_error()
 
     def _internal_error(self) -> None:
         _log.exception("request %s failed", self.reference)

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.audit.event import Event, encode_facts, encode_identity
 from proxy.audit.template import Template
@@ -28,6 +29,12 @@ def _encoded_identity(exchange: HttpExchange, identity: Identity) -> msgspec.Raw
         known = scratch[_IDENTITY] = encode_identity(identity)
     raw: msgspec.Raw = known
     return raw
+
+
+def require_recordable(exchange: HttpExchange) -> None:
+    """Raises ValueError when what is known of who asks cannot be written down: such a request must go nowhere."""
+    if exchange.identity is not None:
+        _encoded_identity(exchange, exchange.identity)
 
 
 def record_stream(exchange: HttpExchange) -> None:
@@ -122,7 +129,12 @@ def _event(exchange: HttpExchange, status: int) -> Event:
     if exchange.facts is not None:
         raw = None
         if identity is not None:
-            raw = _encoded_identity(exchange, identity)
+            try:
+                raw = _encoded_identity(exchange, identity)
+            except (
+                ValueError
+            ):  # refused for it already, see require_recordable; the refusal is on record without claims
+                raw = encode_identity(replace(identity, claims={}))
             event.kind = identity.kind
             event.identity = identity.email or identity.subject
             event.session = identity.session

@@ -83,6 +83,10 @@ class Sending:
         """The exchange is over: record it."""
         raise NotImplementedError
 
+    def broken(self) -> None:
+        """Something of ours broke: refuse, whatever it was."""
+        raise NotImplementedError
+
     # --- the request
 
     def forward(self) -> None:
@@ -111,7 +115,13 @@ class Sending:
             return
         self.upstream = connection
         sending = not self.request_done
-        head = request_head(self, connection.pool.origin.authority)  # type: ignore[arg-type]  # we are the exchange
+        try:
+            head = request_head(self, connection.pool.origin.authority)  # type: ignore[arg-type]  # we are the exchange
+        except Exception:  # noqa: BLE001  # we may be called by the pool, which must not fall with one exchange
+            self.upstream = None
+            connection.pool.give_back(connection)
+            self.broken()
+            return
         self.sent_at = monotonic()
         connection.start(self._receiver(), self.head.method, head, sending=sending, upgrading=self.upgrading)
         chunked = self.head.fields.length == CHUNKED

@@ -87,3 +87,37 @@ async def test_what_was_decided_can_be_decided_again_from_its_line(world: Inside
                 recorded.rule,
             )
         assert {event_of(line).outcome for line in lines} == {Outcome.ALLOW, Outcome.DENY}
+
+
+async def test_who_cannot_be_written_down_is_not_let_in(world: Inside, app: App):
+    """A claim that JSON cannot hold: the app sees nothing, and the refusal is on record."""
+    world.route("app", app.url)
+    async with running(world):
+        cookie = (await world.login("ann", "app"))["app"]
+        assert (await world.ask("app", "/before", cookie=cookie)).status == 200
+        (live,) = world.worker.sessions.lives()
+        live.identity = msgspec.structs.replace(live.identity, claims={"nick": "\ud800"})
+        live.scratch.clear()
+        seen = len(app.seen)
+        assert (await world.ask("app", "/after", cookie=cookie)).status == 500
+        assert len(app.seen) == seen
+        assert (await world.recorded(path="/after"))["reason"] == "internal-error"
+
+
+async def test_an_assertion_that_cannot_be_signed_refuses_and_hurts_nobody_else(world: Inside, app: App):
+    """Whoever it is found out by, the pool's connection stays good for others."""
+    world.route("app", app.url)
+    async with running(world):
+        cookie = (await world.login("ann", "app"))["app"]
+        assert (await world.ask("app", "/before", cookie=cookie)).status == 200
+        seen = len(app.seen)
+        (live,) = world.worker.sessions.lives()
+        named = live.identity
+        live.identity = msgspec.structs.replace(named, subject="spiffe://example.org/not-a-person")
+        live.scratch.clear()
+        assert (await world.ask("app", "/one", cookie=cookie)).status == 500
+        assert len(app.seen) == seen
+        live.identity = named
+        live.scratch.clear()
+        assert (await world.ask("app", "/two", cookie=cookie)).status == 200
+        assert world.worker.house.exchanges == 0
