@@ -29,7 +29,7 @@ from loadtests.target_ostiary import Ostiary, make_session
 from loadtests.targets import Stage
 
 OUT = Path(__file__).resolve().parent / "out"
-WARM_UP = 0.5  # of the time, at most a minute: caches fill, allocators settle
+WARM_UP = 0.4  # of the time, at most a minute: caches fill, allocators settle
 SHORTEST_JUDGED = 45.0  # seconds of samples without which growth says nothing
 KIB_PER_SECOND = 24.0  # growth of all processes together that still counts as flat
 EPILOG = """\
