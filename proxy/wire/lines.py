@@ -52,6 +52,8 @@ class Lines:
             raise Malformed("a header value holds a control character")
         value = rest.strip(b" \t")
         field = self._field_of(name)
+        if field is Field.TRANSFER_ENCODING and b"\t" in rest:
+            raise Malformed("a tab beside Transfer-Encoding, where readers disagree")  # llhttp: then not chunked
         meaning: int | tuple[int, bytes]
         if field is Field.DROP:
             meaning = _DROP

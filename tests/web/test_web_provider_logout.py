@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from web_stage import LOGIN, NAVIGATE, WIKI, Answer, Browser, Stage, login_url, staged
 
 SAME = NAVIGATE | {"Sec-Fetch-Site": "same-origin"}
+JWT = re.compile(r"eyJ[\w-]{8,}(\.|%2[eE]|\\u002[eE])eyJ")  # header and payload both begin with `{"`
 SCRIPT = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 
 
@@ -20,7 +22,7 @@ async def logged_in(stage: Stage, person: str = "alice") -> Browser:
 def holds_a_token(answer: Answer) -> bool:
     """Anything in the answer that a script could read as the provider's token, also when it is escaped."""
     said = f"{answer.status} {list(answer.headers.items())} {answer.text}"
-    return "eyJ" in said or "id_token" in said
+    return JWT.search(said) is not None or "id_token" in said
 
 
 @pytest.mark.parametrize("origin", [WIKI, LOGIN])
