@@ -3,12 +3,14 @@
 Layers. A room imports from below only; rooms on one line never import each other: `make lint` checks it.
 ◇ is pure: no I/O, no clock, no event loop, so time is a parameter and every input can be replayed.
 
-    cli/         the command line: serve, demo, check, certs, sessions
-    demo/        identity provider, three apps, certificates and a tour; meets the proxy over the network only
+    cli/         the command line: serve, demo, check, certs, sessions, devices, device
+    demo/        identity providers, apps, certificates and a tour    agent/    posture, on an employee's machine
+                 (both meet the proxy over the network only)
     app/         the composition root: settings → objects → processes; start, reload, drain. Only this room constructs
     gateway/     the ways in: the life of a request          admin.py    health, readiness, metrics
     web/         what we answer ourselves: login, logout, portal, refused
-    authn/       who is asking: OpenID Connect, mTLS         upstream/   the apps behind: pools, weights, health
+    authn/       who is asking: OpenID Connect, SAML, mTLS, tokens, second factors
+    devices/     from what: inventory, posture               upstream/   the apps behind: pools, weights, health
     sessions/    who is logged in; stores; revocation        audit/      the decision record
     net/         listeners, TLS, connections, deadlines
     telemetry/   metrics, logs
@@ -37,7 +39,7 @@ A reload builds everything beside what is in force, then swaps it whole: app/rel
 
 To add …, go to …
 
-    a configuration key          settings/schema.py (its comment is the editors' help), then `ostiary check --schema`
+    a configuration key          settings/schema/ (its comment is the editors' help), then `ostiary check --schema`
     a check across keys          settings/checks/, and a case in tests/settings/broken.yaml
     a rule condition             policy/conditions/__init__.py, one file per family; a row in tests/policy/verdicts.yaml
     a fact to decide on          model/facts.py; it is gathered in gateway/admission.py and recorded by itself

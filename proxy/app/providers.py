@@ -12,7 +12,7 @@ import aiohttp
 from proxy.app.errors import Unusable
 from proxy.authn.errors import AuthnError
 from proxy.authn.oidc import OidcProvider
-from proxy.settings.schema import Provider
+from proxy.settings.schema import AnyProvider, Provider
 from proxy.settings.secrets import SecretUnavailable, read_secret
 
 
@@ -35,13 +35,17 @@ class Built(NamedTuple):
 
 
 def build_providers(
-    wanted: tuple[Provider, ...],
+    wanted: tuple[AnyProvider, ...],
     before: Mapping[str, Built],
     http: aiohttp.ClientSession,
     clock: Callable[[], float],
 ) -> dict[str, Built]:
     """The providers by name; those that stay the same keep the keys and metadata they have fetched. Raises Unusable."""
-    return {provider.name: _build(provider, before.get(provider.name), http, clock) for provider in wanted}
+    return {
+        provider.name: _build(provider, before.get(provider.name), http, clock)
+        for provider in wanted
+        if isinstance(provider, Provider)
+    }
 
 
 def _build(settings: Provider, old: Built | None, http: aiohttp.ClientSession, clock: Callable[[], float]) -> Built:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from proxy.model.device import Device
 from proxy.model.identity import Certificate, Identity
 
 
@@ -21,3 +22,4 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     certificate_problem: str | None = (
         None  # a `Reason` value beginning "certificate-", when one was presented and refused
     )
+    device: Device | None = None  # the one the request comes from, as far as it is known

@@ -11,12 +11,12 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One authenticated party, as every later phase sees it.
 
     `kind` says which: a *person* comes from an identity provider through a session, a *service* from a verified
-    client certificate. Nobody is represented by `None`, never by an empty Identity.
+    client certificate or a verified token. Nobody is represented by `None`, never by an empty Identity.
     """
 
     kind: Literal["person", "service"]
-    subject: str  # OIDC `sub`, SPIFFE ID (`spiffe://…`) or DNS name
-    provider: str = ""  # name of the login provider in the configuration; "" for services
+    subject: str  # OIDC `sub`, SAML NameID, SPIFFE ID (`spiffe://…`), DNS name or the configured name of a service
+    provider: str = ""  # name of the login provider, or of the issuer of a service's token; "" by certificate
     email: str = ""  # canonical lower-case address, only when the provider says it is verified; else ""
     name: str = ""  # for display
     groups: frozenset[str] = frozenset()
@@ -26,6 +26,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     auth_time: float | None = None  # seconds since the epoch of the last active authentication; None is unknown
     acr: str = ""
     amr: tuple[str, ...] = ()
+    mfa: bool | None = None  # what the provider's acr and amr say by its `mfa` setting; None is unknown
+    second_factor: tuple[str, ...] = ()  # our own second factor in this session, as RFC 8176 words; outlives a refresh
+    second_factor_at: float | None = None  # seconds since the epoch of its last use
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

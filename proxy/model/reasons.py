@@ -23,6 +23,10 @@ class Reason(StrEnum):
     SESSION_EXPIRED = "session-expired"
     SESSION_REVOKED = "session-revoked"
     REAUTHENTICATION_REQUIRED = "reauthentication-required"
+    STEP_UP_REQUIRED = "step-up-required"
+    DEVICE_PROOF_REQUIRED = "device-proof-required"
+    DEVICE_REQUIRED = "device-required"
+    DEVICE_NOT_COMPLIANT = "device-not-compliant"
     # refused by policy
     NO_RULE_ALLOWS = "no-rule-allows"
     DENIED_BY_RULE = "denied-by-rule"
@@ -37,6 +41,10 @@ class Reason(StrEnum):
     CERTIFICATE_PURPOSE = "certificate-purpose"
     CERTIFICATE_NAME = "certificate-name"
     CERTIFICATE_CRL_STALE = "certificate-crl-stale"
+    # tokens and devices
+    TOKEN_INVALID = "token-invalid"  # noqa: S105  # a reason, not a secret
+    TOKEN_REPLAYED = "token-replayed"  # noqa: S105  # the same
+    DEVICE_REFUSED = "device-refused"
     # the request itself
     BAD_REQUEST = "bad-request"
     HEAD_TOO_LARGE = "head-too-large"
@@ -48,6 +56,8 @@ class Reason(StrEnum):
     # logging in
     LOGIN_FAILED = "login-failed"
     LOGIN_REFUSED = "login-refused"
+    SECOND_FACTOR_FAILED = "second-factor-failed"
+    TOO_MANY_ATTEMPTS = "too-many-attempts"
     PROVIDER_UNAVAILABLE = "provider-unavailable"
     # the app behind
     UPSTREAM_UNREACHABLE = "upstream-unreachable"
@@ -91,6 +101,26 @@ MEANING: dict[Reason, Meaning] = {
         "Please confirm that it is you",
         "This page asks for a recent login. Log in again and you will come back to it.",
     ),
+    Reason.STEP_UP_REQUIRED: Meaning(
+        401,
+        "Please confirm with a stronger login",
+        "This page asks for a second factor or a stronger login. Confirm, and you will come back to it.",
+    ),
+    Reason.DEVICE_PROOF_REQUIRED: Meaning(
+        401,
+        "Please show which device this is",
+        "Your session belongs to a device. Let the Ostiary agent on it answer, and you will come back to this page.",
+    ),
+    Reason.DEVICE_REQUIRED: Meaning(
+        403,
+        "This asks for a device that is known here",
+        "Enrol this device from your apps page, then try again: no new login is needed.",
+    ),
+    Reason.DEVICE_NOT_COMPLIANT: Meaning(
+        403,
+        "This device does not meet what this asks for",
+        "Mend what is listed below, let the device report it, and try again: no new login is needed.",
+    ),
     Reason.NO_RULE_ALLOWS: Meaning(403, "You do not have access to this", _ASK),
     Reason.DENIED_BY_RULE: Meaning(403, "Access to this is blocked", _ASK),
     Reason.NO_ROUTE: Meaning(404, "There is nothing at this address", "Check the address for a typing mistake."),
@@ -125,6 +155,17 @@ MEANING: dict[Reason, Meaning] = {
         "The revocation list for this certificate is missing or out of date",
         "Whoever runs this service must publish a current revocation list.",
     ),
+    Reason.TOKEN_INVALID: Meaning(
+        401,
+        "The bearer token is not accepted",
+        "Get a fresh token from the issuer this service trusts, for its audience.",
+    ),
+    Reason.TOKEN_REPLAYED: Meaning(
+        401, "The bearer token has been used before", "Get a fresh token: this one may not be used again."
+    ),
+    Reason.DEVICE_REFUSED: Meaning(
+        403, "What this device sent is not accepted", "Enrol the device again, or ask whoever runs this service."
+    ),
     Reason.BAD_REQUEST: Meaning(
         400, "The request could not be understood", "The program that sent it broke a rule of HTTP."
     ),
@@ -144,6 +185,10 @@ MEANING: dict[Reason, Meaning] = {
         400, "The login could not be completed", "Start again from the app you wanted to open."
     ),
     Reason.LOGIN_REFUSED: Meaning(403, "The identity provider did not let you in", _ASK),
+    Reason.SECOND_FACTOR_FAILED: Meaning(
+        403, "The second factor was not accepted", "Try again, or use another way to confirm."
+    ),
+    Reason.TOO_MANY_ATTEMPTS: Meaning(429, "Too many attempts", "Wait as long as the page says, then try again."),
     Reason.PROVIDER_UNAVAILABLE: Meaning(503, "The identity provider does not answer", _LATER),
     Reason.UPSTREAM_UNREACHABLE: Meaning(502, "The app does not answer", _LATER),
     Reason.UPSTREAM_INVALID: Meaning(502, "The app gave an answer that makes no sense", _LATER),

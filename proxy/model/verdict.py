@@ -13,20 +13,22 @@ class Outcome(StrEnum):
     """The three things that can be done with a request."""
 
     ALLOW = "allow"
-    CHALLENGE = "challenge"  # log in, or log in again
+    CHALLENGE = "challenge"  # log in, again or more strongly; show, enrol or mend a device
     DENY = "deny"
 
 
 class Failed(msgspec.Struct, frozen=True):
     """One condition that did not hold: which rule, which condition, and a sentence that explains it to a person.
 
-    `unknown` is True when the fact was missing rather than wrong.
+    `unknown` is True when the fact was missing rather than wrong. `remedy` is a sentence on how to mend it, "" when
+    there is nothing to say that the reason does not say already.
     """
 
     rule: str
     condition: str
     explanation: str
     unknown: bool = False
+    remedy: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -36,7 +36,8 @@ class LiveSession:
     """One session in this worker. There is at most one object per session, shared by all its handles.
 
     Add an exchange to `streams` in the same turn of the loop in which `cached` or `load` gave you the session, and
-    discard it when the exchange is over. `scratch` is the gateway's: it is cleared whenever the identity changes.
+    discard it when the exchange is over. `scratch` is the gateway's: it is cleared whenever the identity
+    or the device it is tied to changes.
     `ended` is the reason once the session is over; whoever waited in between looks at it before acting.
     """
 
@@ -77,6 +78,8 @@ class LiveSession:
         if record.identity != self.identity:
             self.scratch.clear()
             self.identity = record.identity
+        elif record.device != self.record.device:
+            self.scratch.clear()
         self.record = record
         self.expires_at = deadline(record, lifetime)
         self.refresh_at = record.refresh_at

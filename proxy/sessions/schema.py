@@ -10,7 +10,7 @@ from pathlib import Path
 
 from proxy.sessions.folder import make_private
 
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE sessions (
@@ -27,7 +27,8 @@ CREATE TABLE sessions (
     refresh_at REAL NOT NULL,
     tokens BLOB NOT NULL,                -- sealed
     ended TEXT,                          -- a model.Reason
-    ended_at REAL
+    ended_at REAL,
+    device BLOB                          -- JSON of model.Bound
 );
 CREATE INDEX sessions_by_subject ON sessions (provider, subject);
 CREATE INDEX sessions_by_email ON sessions (email);
@@ -52,6 +53,10 @@ CREATE TABLE events (
 );
 CREATE TABLE event_floor (id INTEGER NOT NULL);  -- events up to here are no longer known
 """
+
+
+_STEPS = {1: "ALTER TABLE sessions ADD COLUMN device BLOB"}
+"""From each older version to the next."""
 
 
 class SchemaProblem(Exception):
@@ -112,8 +117,12 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if _version(connection, path) == 0:
+        version = _version(connection, path)
+        if version == 0:
             _create(connection)
+        for older in range(version or VERSION, VERSION):
+            connection.execute(_STEPS[older])
+        connection.execute(f"PRAGMA user_version={VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
@@ -138,4 +147,3 @@ def _create(connection: sqlite3.Connection) -> None:
     floor = int(time.time() * 1000)
     connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (floor,))
     connection.execute("INSERT INTO event_floor (id) VALUES (?)", (floor,))
-    connection.execute(f"PRAGMA user_version={VERSION}")

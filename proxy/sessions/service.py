@@ -10,17 +10,19 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
+from proxy.model.device import Bound
 from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
 from proxy.sessions import ticket as tickets
 from proxy.sessions.bus import Bus
 from proxy.sessions.cache import Cache, Cutter
 from proxy.sessions.live import GONE, LOGIN_REQUIRED, Gone, LiveSession
-from proxy.sessions.seal import SealBroken, Sealer
+from proxy.sessions.renewing import Renewing
+from proxy.sessions.seal import Sealer
 from proxy.sessions.session import SessionEvent, SessionRecord, gone_reason, hashed, standing, well_formed
 from proxy.sessions.store import SessionStore, StoreUnavailable
 from proxy.sessions.upkeep import Upkeep
@@ -31,7 +33,11 @@ _ATTEMPTS = 8
 _SLICE = 500
 
 
-class Sessions:
+async def _nobody_asks(device: str, at: float) -> None:
+    """Stands in where there is no inventory."""
+
+
+class Sessions(Renewing):
     """All sessions, as one worker sees them. `clock` gives seconds since the epoch.
 
     What raises says so: everything that awaits the store raises StoreUnavailable, and then nobody gets in by it.
@@ -57,6 +63,8 @@ class Sessions:
         self._upkeep = Upkeep(store, self._cache, self._expired, monotonic)
         self._loading: dict[bytes, asyncio.Task[tuple[LiveSession, str] | Gone]] = {}
         self._trusted_until = -math.inf
+        # Told the id of a device that something is known anew of ("" is any), and when that was decided.
+        self.device_changed: Callable[[str, float], Awaitable[None]] = _nobody_asks
         self._changes = 0  # grows with every end and change known here: tells a look-up that it may be stale
         self.reconfigure(settings)
 
@@ -191,11 +199,13 @@ class Sessions:
         now: float,
         *,
         refresh_at: float | None = None,
+        expires: float = math.inf,
+        device: Bound | None = None,
     ) -> LiveSession:
         """A new session for somebody who has just logged in.
 
         `tokens` are the provider's, in clear; they are sealed here. `refresh_at` defaults to the `refresh` setting
-        from now, or never without tokens.
+        from now, or never without tokens. `expires` is an earlier end than the settings', when the provider sets one.
         """
         sid = secrets.token_hex(16)
         default = now + self._settings.refresh if tokens else math.inf
@@ -206,10 +216,11 @@ class Sessions:
             provider_sid=provider_sid,
             created=now,
             authenticated_at=now if identity.auth_time is None else identity.auth_time,
-            expires=now + self._settings.lifetime,
+            expires=min(expires, now + self._settings.lifetime),
             last_seen=now,
             refresh_at=default if refresh_at is None else refresh_at,
             tokens=self._sealed(sid, tokens, now),
+            device=device,
         )
         await self.store.create(record)
         return self._adopt(record)
@@ -229,42 +240,6 @@ class Sessions:
     async def redeem(self, ticket: str, host: str, bind: str) -> tuple[str, str]:
         """(sid, return_path), once. Raises `ticket.TicketRefused`."""
         return await tickets.redeem(self._sealer, self.store, ticket, host=host, bind=bind, now=self._clock())
-
-    # --- tokens and refresh
-
-    def tokens(self, record: SessionRecord) -> bytes:
-        """The provider's tokens in clear; b"" when there are none, or the key that sealed them is gone."""
-        try:
-            purpose = f"tokens:{record.sid}"
-            sealed = record.tokens.decode("ascii")
-            return self._sealer.unseal(purpose, sealed, now=self._clock(), max_age=None) if sealed else b""
-        except SealBroken:
-            return b""
-
-    async def renew(
-        self, sid: str, *, identity: Identity, tokens: bytes, refresh_at: float, provider_sid: str | None = None
-    ) -> bool:
-        """Write what a refresh brought; every worker takes it over. False when the session has ended meanwhile."""
-        old = await self.store.get(sid)
-        if old is None or old.ended is not None:
-            return False
-        record = msgspec.structs.replace(
-            old,
-            identity=msgspec.structs.replace(identity, session=sid),
-            tokens=self._sealed(sid, tokens, self._clock()),
-            refresh_at=refresh_at,
-            provider_sid=old.provider_sid if provider_sid is None else provider_sid,
-        )
-        if not await self.store.update(record):
-            return False
-        self._changes += 1
-        if (live := self._cache.by_sid.get(sid)) is not None:
-            live.apply(record, self._settings.lifetime)
-        await self._bus.announce(wait=0)
-        return True
-
-    def _sealed(self, sid: str, tokens: bytes, now: float) -> bytes:
-        return self._sealer.seal(f"tokens:{sid}", tokens, now=now).encode() if tokens else b""
 
     # --- the end
 
@@ -313,7 +288,14 @@ class Sessions:
         self._upkeep.write_end(live.sid, now)
         self._over(live.sid, Reason.SESSION_EXPIRED)
 
-    # --- news from the bus
+    # --- news from the bus, and to it
+
+    async def announce_device(self, device: str) -> None:
+        """Something is known anew of this device: every worker, this one too, has acted on it within a second."""
+        at = self._clock()
+        await self.store.publish(SessionEvent(kind="device", sid=device, at=at))
+        await self.device_changed(device, at)
+        await self._bus.announce()
 
     def _confirmed(self, until: float) -> None:
         self._trusted_until = until + TRUSTED_FOR
@@ -325,7 +307,10 @@ class Sessions:
                 self._over(event.sid, event.reason, event.at)
             elif event.kind == "changed":
                 await self.reload(event.sid)
+            elif event.kind == "device":
+                await self.device_changed(event.sid, event.at)
             else:
+                await self.device_changed("", event.at)
                 await self._verify_all()
 
     async def reload(self, sid: str) -> None:

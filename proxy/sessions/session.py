@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from proxy.model.device import Bound
 from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
 
@@ -24,7 +25,7 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `tokens` are the provider's tokens, sealed (`service.Sessions.tokens` opens them); empty when there are none or the
     session has ended. `refresh_at` is `inf` when nothing is to be refreshed. `ended` is None while the session lives,
-    then the reason it ended for.
+    then the reason it ended for. `device` says which device the session is tied to; None for none.
     """
 
     sid: str
@@ -39,6 +40,7 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     tokens: bytes = b""
     ended: Reason | None = None
     ended_at: float | None = None
+    device: Bound | None = None
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,12 +53,13 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 class SessionEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something every worker must act on. `id` grows; a store sets it.
 
-    `ended`: forget the session and cut its streams. `changed`: read it again. `reset`: the store is not the one the
-    reader knew (replaced, restored, or events were deleted before they were read): verify everything.
+    `ended`: forget the session and cut its streams. `changed`: read it again. `device`: something is known anew of the
+    device whose id is in `sid`. `reset`: the store is not the one the reader knew (replaced, restored, or events were
+    deleted before they were read): verify everything.
     """
 
-    kind: Literal["ended", "changed", "reset"]
-    sid: str = ""
+    kind: Literal["ended", "changed", "device", "reset"]
+    sid: str = ""  # of the session; for `device`, the id of the device
     reason: Reason = Reason.SESSION_REVOKED
     at: float = 0.0
     id: int = 0

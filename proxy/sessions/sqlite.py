@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.model.device import Bound
 from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
 from proxy.sessions.database import Database, transaction
@@ -22,12 +23,13 @@ from proxy.sessions.store import HANDLES_PER_HOST, KEEP, KEEP_EVENTS, LONGEST_LE
 
 _COLUMNS = (
     "s.sid, s.identity, s.provider, s.provider_sid, s.created, s.authenticated_at, s.expires, s.last_seen, "
-    "s.refresh_at, s.tokens, s.ended, s.ended_at"
+    "s.refresh_at, s.tokens, s.ended, s.ended_at, s.device"
 )
-_WIDTH = 12
+_WIDTH = 13
 _USER = "(s.email = :email AND s.email != '') OR s.subject = :user OR s.provider || ':' || s.subject = :user"
 _encode = msgspec.json.Encoder().encode
 _identity = msgspec.json.Decoder(Identity).decode
+_bound = msgspec.json.Decoder(Bound).decode
 
 
 class SqliteStore:
@@ -42,6 +44,7 @@ class SqliteStore:
         row = {
             **msgspec.structs.asdict(record),
             "identity": _encode(record.identity),
+            "device": _device(record),
             "subject": record.identity.subject,
             "email": record.identity.email,
         }
@@ -94,6 +97,7 @@ class SqliteStore:
             record.expires,
             record.refresh_at,
             record.tokens,
+            _device(record),
             record.sid,
         )
 
@@ -101,7 +105,7 @@ class SqliteStore:
             with transaction(db):
                 changed = db.execute(
                     "UPDATE sessions SET identity = ?, subject = ?, email = ?, provider_sid = ?, authenticated_at = ?, "
-                    "expires = ?, refresh_at = ?, tokens = ? WHERE sid = ? AND ended IS NULL",
+                    "expires = ?, refresh_at = ?, tokens = ?, device = ? WHERE sid = ? AND ended IS NULL",
                     row,
                 )
                 if changed.rowcount:
@@ -281,7 +285,12 @@ def _record(row: Sequence[Any]) -> SessionRecord:
         tokens=row[9],
         ended=None if row[10] is None else Reason(row[10]),
         ended_at=row[11],
+        device=None if row[12] is None else _bound(row[12]),
     )
+
+
+def _device(record: SessionRecord) -> bytes | None:
+    return None if record.device is None else _encode(record.device)
 
 
 def _lines(text: str | None) -> tuple[str, ...]:

@@ -42,8 +42,8 @@ class SessionStore(Protocol):
         """The session, ended or not."""
 
     async def update(self, record: SessionRecord) -> bool:
-        """Write identity, tokens, provider_sid, authenticated_at, expires and refresh_at of a living session, with its
-        `changed` event. False when it is unknown or has ended: an update never brings a session back."""
+        """Write identity, tokens, provider_sid, authenticated_at, expires, refresh_at and device of a living session,
+        with its `changed` event. False when it is unknown or has ended: an update never brings a session back."""
 
     async def touch(self, seen: Sequence[tuple[str, float]]) -> None:
         """Write several (sid, last_seen) at once; unknown and ended sessions are passed over."""

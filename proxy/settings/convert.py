@@ -97,6 +97,10 @@ class _Walker:
     def union(self, value: Any, wanted: inspect.UnionType, path: Path) -> None:
         """Pick the alternative by the kind of the value; mistakes are then those of that alternative."""
         options = [option for option in wanted.types if not isinstance(option, inspect.NoneType)]
+        tagged = [option for option in options if isinstance(option, inspect.StructType) and option.tag is not None]
+        if tagged and isinstance(value, dict):
+            self.tagged(value, tagged, path)
+            return
         for wanted_kind, option_types in (
             (dict, (inspect.StructType, inspect.DictType)),
             (list, (inspect.VarTupleType,)),
@@ -108,12 +112,28 @@ class _Walker:
                 return
         self.visit(value, options[0], path)
 
+    def tagged(self, value: dict[str, Any], options: list[inspect.StructType], path: Path) -> None:
+        """Pick the alternative that the value names."""
+        key = options[0].tag_field or ""
+        chosen = next((option for option in options if option.tag == value.get(key)), None)
+        if chosen is not None:
+            self.struct(value, chosen, path)
+        elif key not in value:
+            self.document.problem(path, f'{self.name(path)} needs "{key}"', self.one_of(options))
+        elif value[key] is not BROKEN:
+            self.wrong((*path, key), f"must be {self.one_of(options)}", "")
+
+    def one_of(self, options: list[inspect.StructType]) -> str:
+        return " or ".join(f'"{option.tag}"' for option in options)
+
     def struct(self, value: Any, wanted: inspect.StructType, path: Path) -> None:
         if not isinstance(value, dict):
             self.not_a_struct(value, wanted, path)
             return
         fields = {field.encode_name: field for field in wanted.fields}
         for key, inner in value.items():
+            if key == wanted.tag_field:
+                continue
             if key in fields:
                 self.visit(inner, fields[key].type, (*path, key))
             elif not key.startswith(HIDDEN):

@@ -1,22 +1,20 @@
-"""The files a configuration names: made absolute, and looked at before anybody relies on them."""
+"""The files a configuration names, looked at before anybody relies on them."""
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-import msgspec
 from cryptography import x509
-from msgspec.structs import replace
 
 from proxy.settings.checks.across import Placed
 from proxy.settings.document import Document
 from proxy.settings.document import Path as Place
 from proxy.settings.reading import read_regular
-from proxy.settings.schema import Configuration, Route, SecretRef, UpstreamTls, WeightedUpstream
+from proxy.settings.resolve import is_url
+from proxy.settings.schema import Configuration, Devices, Provider, Route, SamlProvider, SecretRef, Workloads
 from proxy.settings.secrets import SecretUnavailable, read_secret
 
 EXPIRES_SOON = 14 * 86_400.0
@@ -24,85 +22,6 @@ EXPIRES_SOON = 14 * 86_400.0
 
 LARGEST_FILE = 4 * 1024 * 1024
 """Bytes that are read of a certificate, key or revocation list to check it."""
-
-S = TypeVar("S", bound=msgspec.Struct)
-
-
-# --- relative to the folder of the file that names them ----------------------------------------------------------
-
-
-def _absolute(folder: Path, name: str) -> str:
-    return os.path.normpath(folder / name)
-
-
-def _with_files(folder: Path, struct: S, *names: str) -> S:
-    """A copy with these fields (a path, a tuple of paths, or None) made absolute."""
-    changed: dict[str, object] = {}
-    for name in names:
-        value = getattr(struct, name)
-        if isinstance(value, tuple):
-            changed[name] = tuple(_absolute(folder, item) for item in value)
-        elif isinstance(value, SecretRef):
-            changed[name] = _with_files(folder, value, "file")
-        elif value:
-            changed[name] = _absolute(folder, value)
-    return replace(struct, **changed) if changed else struct
-
-
-def resolve_configuration(configuration: Configuration, folder: Path) -> Configuration:
-    """The configuration with every path absolute. `folder` is absolute."""
-    listeners = []
-    for listener in configuration.listeners:
-        tls = listener.tls
-        if tls is not None:
-            pairs = tuple(_with_files(folder, pair, "cert", "key") for pair in tls.certificates)
-            tls = replace(_with_files(folder, tls, "client_ca", "client_crl"), certificates=pairs)
-        listeners.append(replace(listener, tls=tls))
-    providers = tuple(
-        _with_files(folder, provider, "ca", "client_secret") for provider in configuration.login.providers
-    )
-    state = configuration.state
-    if state.startswith("sqlite:"):
-        state = "sqlite:" + _absolute(folder, state.removeprefix("sqlite:"))
-    routes = configuration.routes if isinstance(configuration.routes, tuple) else (configuration.routes,)
-    return replace(
-        configuration,
-        listeners=tuple(listeners),
-        login=replace(configuration.login, providers=providers),
-        sessions=_with_files(folder, configuration.sessions, "key"),
-        assertion=_with_files(folder, configuration.assertion, "key", "previous"),
-        audit=_with_files(folder, configuration.audit, "file"),
-        state=state,
-        routes=tuple(_absolute(folder, name) for name in routes),
-    )
-
-
-_NO_UPSTREAM_TLS = UpstreamTls()
-
-
-def resolve_route(route: Route, folder: Path) -> Route:
-    """The route with every path absolute; most routes name none and are returned as they are."""
-    if route.upstream_tls != _NO_UPSTREAM_TLS:
-        route = replace(route, upstream_tls=_with_files(folder, route.upstream_tls, "ca", "cert", "key"))
-    to = route.to
-    if isinstance(to, str):
-        return replace(route, to=_socket(folder, to)) if to.startswith("unix:") else route
-    if to is None:
-        return route
-    items = tuple(
-        replace(item, url=_socket(folder, item.url)) if isinstance(item, WeightedUpstream) else _socket(folder, item)
-        for item in to
-    )
-    return replace(route, to=items)
-
-
-def _socket(folder: Path, url: str) -> str:
-    if not url.startswith("unix:"):
-        return url
-    return "unix:" + _absolute(folder, url.removeprefix("unix:").removeprefix("//"))
-
-
-# --- are they there, and usable? ---------------------------------------------------------------------------------
 
 
 class Named(NamedTuple):
@@ -133,13 +52,51 @@ def of_configuration(configuration: Configuration) -> Iterator[Named]:
         at = ("login", "providers", index)
         if provider.ca is not None:
             yield _authority((*at, "ca"), provider.ca)
-        if provider.client_secret is not None:
-            yield _secret((*at, "client_secret"), provider.client_secret)
+        if isinstance(provider, Provider):
+            if provider.client_secret is not None:
+                yield _secret((*at, "client_secret"), provider.client_secret)
+        else:
+            yield from _of_saml(at, provider)
+    yield from _of_devices(configuration.devices)
+    yield from _of_workloads(configuration.workloads)
     if configuration.sessions.key is not None:
         yield _secret(("sessions", "key"), configuration.sessions.key)
     yield _private(("assertion", "key"), configuration.assertion.key)
     for index, key in enumerate(configuration.assertion.previous):
         yield _private(("assertion", "previous", index), key)
+
+
+def _of_saml(at: Place, provider: SamlProvider) -> Iterator[Named]:
+    if not is_url(provider.metadata):
+        yield _readable((*at, "metadata"), provider.metadata)
+    if provider.metadata_certificate is not None:
+        yield _authority((*at, "metadata_certificate"), provider.metadata_certificate)
+    if provider.key is not None and provider.certificate is not None:
+        yield from _pair(at, provider.certificate, provider.key)
+    if provider.previous_key is not None:
+        yield _private((*at, "previous_key"), provider.previous_key)
+
+
+def _of_devices(devices: Devices) -> Iterator[Named]:
+    for index, one in enumerate(devices.management):
+        at: Place = ("devices", "management", index)
+        if one.ca is not None:
+            yield _authority((*at, "ca"), one.ca)
+        for name in ("secret", "previous_secret", "client_secret", "token"):
+            secret: SecretRef | None = getattr(one, name, None)
+            if secret is not None:
+                yield _secret((*at, name), secret)
+
+
+def _of_workloads(workloads: Workloads) -> Iterator[Named]:
+    for index, domain in enumerate(workloads.trust_domains):
+        yield _readable(("workloads", "trust_domains", index, "bundle"), domain.bundle)
+    for index, issuer in enumerate(workloads.issuers):
+        at: Place = ("workloads", "issuers", index)
+        if issuer.ca is not None:
+            yield _authority((*at, "ca"), issuer.ca)
+        if issuer.jwks is not None and not is_url(issuer.jwks):
+            yield _readable((*at, "jwks"), issuer.jwks)
 
 
 def of_route(route: Route) -> Iterator[Named]:

@@ -148,6 +148,18 @@ def bare_origin(text: str, *, schemes: tuple[str, ...] = ("https", "http")) -> O
     return read
 
 
+def protected_url(text: str, *, query: bool = False) -> None:
+    """An address we fetch from, or an issuer (OpenID Connect Discovery 1.0 §3): https; http only towards this machine.
+    Without fragment, and without query unless `query`."""
+    scheme, mark, rest = text.partition("://")
+    host = rest.partition("/")[0].partition("?")[0]
+    read = origin(f"{scheme}://{host}" if mark else text)
+    if read.scheme == "http" and not is_loopback_host(read.host):
+        raise Malformed(f'"{text}" is not protected', f"write https://{rest}")
+    if any(character in text for character in ("# \t\\" if query else "?# \t\\")):
+        raise Malformed(f'"{text}" is not an issuer', "an issuer has no query, fragment or blanks")
+
+
 def path_prefix(path: str) -> str:
     """A canonical path prefix: "" for all, no trailing slash, nothing that has two spellings."""
     if path in {"", "/"}:

@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration, for editors: made from `schema.py`, whose comments become the help texts."""
+"""The JSON Schema of the configuration, for editors: made from `schema/`, whose comments become the help texts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import msgspec
 from msgspec import inspect
 
 from proxy.settings import schema
+from proxy.settings.schema import base, configuration, devices, listeners, login, operation, routes, workloads
 from proxy.settings.units import encode_hook
 
+_MODULES = (base, configuration, devices, listeners, login, operation, routes, workloads)
 _DURATION = {"type": "string", "pattern": r"^(?=[0-9])([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"}
 _SIZE = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+(B|[KMGT]iB|[kMGT]B)?$"}]}
 
@@ -36,10 +38,15 @@ def written_schema() -> str:
 
 
 def key_comments() -> dict[tuple[str, str], str]:
-    """What the trailing comments of `schema.py` say, by class and attribute."""
-    text = source_inspect.getsource(schema)
-    lines = text.splitlines()
+    """What the trailing comments in `schema/` say, by class and attribute."""
     found: dict[tuple[str, str], str] = {}
+    for module in _MODULES:
+        _comments_of(source_inspect.getsource(module), found)
+    return found
+
+
+def _comments_of(text: str, found: dict[tuple[str, str], str]) -> None:
+    lines = text.splitlines()
     for struct in ast.parse(text).body:
         if not isinstance(struct, ast.ClassDef):
             continue
@@ -48,7 +55,6 @@ def key_comments() -> dict[tuple[str, str], str]:
                 _, mark, comment = lines[(statement.end_lineno or statement.lineno) - 1].partition("  # ")
                 if mark:
                     found[struct.name, statement.target.id] = comment.strip()
-    return found
 
 
 class _Maker:
@@ -94,6 +100,10 @@ class _Maker:
             definition["description"] = " ".join((source_inspect.getdoc(kind.cls) or "").split())
             definition["properties"] = {field.encode_name: self.field(kind.cls, field) for field in kind.fields}
             required = [field.encode_name for field in kind.fields if field.required]
+            if kind.tag_field is not None:
+                definition["properties"] = {kind.tag_field: {"const": kind.tag}} | definition["properties"]
+                if kind.cls is not schema.Provider:  # a provider without a type is an OpenID provider
+                    required.append(kind.tag_field)
             if required:
                 definition["required"] = required
             definition["additionalProperties"] = False

@@ -20,6 +20,7 @@ from proxy.settings.document import Document
 from proxy.settings.parse import LARGEST_FILE, parse
 from proxy.settings.problems import ConfigError, Problem, in_order
 from proxy.settings.reading import read_regular
+from proxy.settings.resolve import resolve_configuration, resolve_route
 from proxy.settings.revocation import check_lists
 from proxy.settings.schema import Configuration, Route, Settings
 
@@ -69,6 +70,7 @@ def _check(path: Path, *, strict_files: bool, now: float | None) -> Checked:
     document = _read(path, digest, path.name)
     if not document.text:
         return Checked(None, tuple(document.problems), _watched([path], None, ()))
+    _default_provider_types(document)
     configuration = decode(document, Configuration)
     routes_of = document.value.get("routes", "routes/") if isinstance(document.value, dict) else "routes/"
     found = _find_route_files(document, path.parent, routes_of)
@@ -121,6 +123,15 @@ def _read(path: Path, digest: hashlib._Hash, name: str) -> Document:
     return parse(data, str(path))
 
 
+def _default_provider_types(document: Document) -> None:
+    """A provider that does not say what it is, is an OpenID provider."""
+    login = document.value.get("login") if isinstance(document.value, dict) else None
+    providers = login.get("providers") if isinstance(login, dict) else None
+    for provider in providers if isinstance(providers, list) else ():
+        if isinstance(provider, dict):
+            provider.setdefault("type", "oidc")
+
+
 class _Found(NamedTuple):
     files: list[Path]
     folders: list[Path]
@@ -161,7 +172,7 @@ def _check_values(document: Document, configuration: Configuration | None, place
 
 def _resolve(document: Document, configuration: Configuration, folder: Path, *, strict: bool) -> Configuration:
     """Paths made absolute; files looked at, unless there are mistakes that would make nonsense of what is said."""
-    resolved = files.resolve_configuration(configuration, folder)
+    resolved = resolve_configuration(configuration, folder)
     if document.sound:
         files.check_files(document, (), files.of_configuration(resolved), strict=strict)
         check_lists(document, resolved)
@@ -174,7 +185,7 @@ def _resolve_routes(placed: list[Placed], *, strict: bool) -> list[Placed]:
     for one in placed:
         name = one.document.file
         folder = folders.get(name) or folders.setdefault(name, Path(name).parent.resolve())
-        resolved.append(one._replace(route=files.resolve_route(one.route, folder)))
+        resolved.append(one._replace(route=resolve_route(one.route, folder)))
         files.check_route_files(resolved[-1], strict=strict)
     return resolved
 

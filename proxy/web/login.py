@@ -17,7 +17,7 @@ from aiohttp import web
 from proxy.authn.errors import ProviderUnavailable
 from proxy.model.reasons import Reason
 from proxy.sessions.session import SessionRecord
-from proxy.settings.schema import Provider
+from proxy.settings.schema import AnyProvider, Provider
 from proxy.web import attempts
 from proxy.web.attempts import MAX_RESTARTS, State
 from proxy.web.endpoints import BIND_COOKIE, LOGIN, callback
@@ -134,7 +134,7 @@ def _provider(visit: Visit, wish: Wish) -> tuple[str | None, str]:
     return (next(iter(providers)), "") if len(providers) == 1 else (None, "")
 
 
-def _by_domain(providers: dict[str, Provider], email: str) -> tuple[str | None, str]:
+def _by_domain(providers: dict[str, AnyProvider], email: str) -> tuple[str | None, str]:
     _, at, domain = email.lower().rpartition("@")
     if not at or not domain:
         return None, "That is not an e-mail address. Type it in full, like name@example.org."
@@ -150,7 +150,7 @@ def _chooser(visit: Visit, wish: Wish, problem: str) -> web.Response:
         {
             "href": wish.query(provider=provider.name),
             "title": provider.title or provider.name,
-            "issuer": provider.issuer.partition("://")[2].partition("/")[0],
+            "issuer": _place(provider),
             "initial": initial(provider.title or provider.name),
             "hue": hue(provider.name),
         }
@@ -170,6 +170,11 @@ def _chooser(visit: Visit, wish: Wish, problem: str) -> web.Response:
         problem=problem,
         ways=ways,
     )
+
+
+def _place(provider: AnyProvider) -> str:
+    """Where people will be sent, as they know it."""
+    return provider.issuer.partition("://")[2].partition("/")[0] if isinstance(provider, Provider) else "SAML"
 
 
 async def begin(visit: Visit, wish: Wish) -> web.Response:

@@ -11,7 +11,7 @@ from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
 from proxy.routing import RouteTable
 from proxy.sessions.session import SessionRecord, deadline
-from proxy.settings.schema import Provider, Route, Settings
+from proxy.settings.schema import AnyProvider, Route, Settings
 from proxy.web.context import WebContext
 from proxy.web.endpoints import CLIENT_HEADER, REFERENCE_HEADER, SESSION_HEADER
 from proxy.web.pages import BARE_HEADERS, Header, page
@@ -41,7 +41,7 @@ class Snapshot:
         self.settings = settings
         self.origins = Origins.of(settings)
         self.routes: RouteTable[Route] = RouteTable((route.source, route) for route in settings.routes)
-        self.providers: dict[str, Provider] = {p.name: p for p in settings.configuration.login.providers}
+        self.providers: dict[str, AnyProvider] = {p.name: p for p in settings.configuration.login.providers}
 
 
 class Site:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from session_people import NOON, record
 
+from proxy.model.device import Bound
 from proxy.model.reasons import Reason
 from proxy.sessions import database
 from proxy.sessions.session import SessionEvent, hashed
@@ -146,9 +147,25 @@ class TestDamage:
         with closing(sqlite3.connect(path)) as other:
             other.execute("PRAGMA user_version=7")
         store = SqliteStore(path)
-        with pytest.raises(StoreUnavailable, match=r"written by a newer Ostiary \(schema 7, this one knows 1\)"):
+        with pytest.raises(StoreUnavailable, match=r"written by a newer Ostiary \(schema 7, this one knows 2\)"):
             await store.create(record())
         await store.close()
+
+    async def test_an_older_schema_is_brought_up_to_date(self, tmp_path: Path) -> None:
+        path = tmp_path / "state.db"
+        store = SqliteStore(path)
+        await store.create(record())
+        await store.close()
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("ALTER TABLE sessions DROP COLUMN device")
+            other.execute("PRAGMA user_version=1")
+        again = SqliteStore(path)
+        assert await again.get("s1") == record(), "nobody has to log in again"
+        assert await again.update(record(device=Bound(device="laptop-7")))
+        found = await again.get("s1")
+        assert found is not None
+        assert found.device == Bound(device="laptop-7")
+        await again.close()
 
 
 class TestPlaces:

@@ -8,6 +8,7 @@ import math
 import msgspec
 from session_people import NOON, person, record
 
+from proxy.model.device import Bound, Observation
 from proxy.model.reasons import Reason
 from proxy.sessions.session import SessionEvent, hashed
 from proxy.sessions.store import HANDLES_PER_HOST, KEEP, KEEP_EVENTS, LONGEST_LEASE, SessionStore
@@ -25,6 +26,19 @@ class TestRecords:
         )
         await store.create(written)
         assert await store.get("s1") == written
+
+    async def test_the_device_it_is_tied_to_comes_back_and_can_change(self, store: SessionStore) -> None:
+        seen = Observation(value=("a", "b"), source="claims:corp", observed=NOON, expires=NOON + 9)
+        bound = Bound(device="laptop-7", binding="agent", proved_at=NOON, address="10.0.0.7", claims={"tags": seen})
+        await store.create(record(device=bound))
+        assert (await store.get("s1")).device == bound
+        assert await store.update(record(device=None))
+        assert (await store.get("s1")).device is None
+
+    async def test_news_of_a_device_reaches_whoever_follows(self, store: SessionStore) -> None:
+        cursor = await store.latest_event()
+        await store.publish(SessionEvent(kind="device", sid="laptop-7", at=NOON))
+        assert [(each.kind, each.sid) for each in await store.events_after(cursor)] == [("device", "laptop-7")]
 
     async def test_unknown_is_none(self, store: SessionStore) -> None:
         assert await store.get("s1") is None

@@ -5,28 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from proxy.settings import forms
+from proxy.settings.checks.devices import check_devices
 from proxy.settings.checks.finding import Finding, Findings, form
+from proxy.settings.checks.providers import check_provider
+from proxy.settings.checks.secret_ref import secret_ref
+from proxy.settings.checks.workloads import check_workloads
 from proxy.settings.document import Path
-from proxy.settings.schema import Configuration, Duration, Listener, Login, Provider, SecretRef, Size
+from proxy.settings.schema import Configuration, Duration, Listener, Login, Size
 from proxy.settings.units import write_duration
 
-ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"})
-OURS_IN_AUTHORIZATION = frozenset(
-    {
-        "client_id",
-        "client_secret",
-        "code_challenge",
-        "code_challenge_method",
-        "nonce",
-        "redirect_uri",
-        "request",
-        "request_uri",
-        "response_mode",
-        "response_type",
-        "scope",
-        "state",
-    }
-)
 LONGEST_ASSERTION = 300.0
 """Seconds: the contract with apps."""
 
@@ -37,6 +24,8 @@ def check_configuration(configuration: Configuration) -> Findings:
         yield from _listener(("listeners", index), listener)
     yield from _listeners_together(configuration)
     yield from _login(configuration)
+    yield from check_devices(configuration.devices)
+    yield from check_workloads(configuration.workloads)
     yield from _lifetimes(configuration)
     yield from _state(configuration)
     yield from _admin(configuration)
@@ -128,7 +117,7 @@ def _login(configuration: Configuration) -> Findings:
     schemes = ("https", "http") if in_the_clear else ("https",)
     yield from form(("login", "url"), lambda text: forms.bare_origin(text, schemes=schemes), login.url)
     for index, provider in enumerate(login.providers):
-        yield from _provider(("login", "providers", index), provider)
+        yield from check_provider(("login", "providers", index), provider)
     yield from _unique_providers(login)
 
 
@@ -151,60 +140,6 @@ def _unique_providers(login: Login) -> Findings:
                     f'mail domain "{domain}" belongs to provider "{first}" already',
                     "a mail domain leads to one provider",
                 )
-
-
-def _provider(at: Path, provider: Provider) -> Findings:
-    yield from form((*at, "issuer"), _issuer, provider.issuer)
-    if not provider.client_id.strip():
-        yield Finding((*at, "client_id"), '"client_id" is empty', "the provider gave you one when you registered")
-    if "openid" not in provider.scopes:
-        yield Finding((*at, "scopes"), 'scopes must include "openid"', "without it there is no ID token", key=True)
-    for index, algorithm in enumerate(provider.algorithms):
-        if algorithm not in ALGORITHMS:
-            yield Finding(
-                (*at, "algorithms", index),
-                f'"{algorithm}" is not an accepted signature algorithm',
-                "accepted: " + ", ".join(sorted(ALGORITHMS)),
-            )
-    if not provider.algorithms:
-        yield Finding((*at, "algorithms"), '"algorithms" is an empty list', "remove the key for the default", key=True)
-    for index, domain in enumerate(provider.domains):
-        yield from form((*at, "domains", index), forms.mail_domain, domain)
-    for claim, name in msgspec.structs.asdict(provider.claims).items():
-        if not name or not all(name.split(".")):
-            yield Finding((*at, "claims", claim), f'"{name}" is not the name of a claim', "such as realm_access.roles")
-    for parameter in sorted(OURS_IN_AUTHORIZATION & provider.authorization_params.keys()):
-        here = (*at, "authorization_params", parameter)
-        yield Finding(here, f'"{parameter}" is set by the proxy itself', "remove it", key=True)
-    if provider.client_secret is not None:
-        yield from secret_ref((*at, "client_secret"), provider.client_secret)
-
-
-def _issuer(text: str) -> None:
-    """OpenID Connect Discovery 1.0 §3: https without query and fragment; http only towards this machine."""
-    without_path = text.split("://", 1)
-    host = without_path[1].partition("/")[0] if len(without_path) == 2 else ""
-    read = forms.origin(f"{without_path[0]}://{host}" if host else text)
-    if read.scheme == "http" and not forms.is_loopback_host(read.host):
-        raise forms.Malformed(f'"{text}" is not protected', f"write https://{without_path[1]}")
-    if any(character in text for character in "?# \t\\"):
-        raise forms.Malformed(f'"{text}" is not an issuer', "an issuer has no query, fragment or blanks")
-
-
-def secret_ref(at: Path, ref: SecretRef) -> Findings:
-    """Exactly one place, named properly. Messages never repeat what was written: it may be the secret itself."""
-    if (ref.env is None) == (ref.file is None):
-        yield Finding(at, f'"{at[-1]}" needs either "env" or "file"', "write {env: NAME} or {file: path}", key=True)
-    elif ref.env is not None and not _is_env_name(ref.env):
-        yield Finding(
-            (*at, "env"), '"env" must be the name of an environment variable', "such as OIDC_SECRET", key=True
-        )
-    elif ref.file == "":
-        yield Finding((*at, "file"), '"file" is empty', "write the path of the file", key=True)
-
-
-def _is_env_name(text: str) -> bool:
-    return text.isascii() and text.replace("_", "a").isalnum() and not text[0].isdigit()
 
 
 # --- the rest ----------------------------------------------------------------------------------------------------
