@@ -38,3 +38,10 @@ class AppLaunch(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str
     jwks: str
     ca: str
+
+
+class CiLaunch(msgspec.Struct, frozen=True, kw_only=True):
+    """For the CI system's issuer of job tokens."""
+
+    host: str
+    port: int
