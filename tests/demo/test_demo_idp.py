@@ -160,6 +160,17 @@ async def test_a_login_from_the_page_to_the_claims(world):
         assert (await response.json())["sub"] == "carol"
 
 
+async def test_two_factors_are_asked_for_when_one_was_given(world):
+    _, _, page = await world.authorize()
+    await world.choose(page, "carol", factors="one")
+    two = "urn:ostiary:demo:two-factors"
+    assert (await world.authorize(acr_values="urn:ostiary:demo:one-factor"))[0] == 303, "the login that is there does"
+    status, _, page = await world.authorize(acr_values=two)
+    assert (status, 'value="two" checked' in page) == (200, True)
+    await world.choose(page, "carol", factors="two")
+    assert (await world.authorize(acr_values=two))[0] == 303, "and now that one does"
+
+
 async def test_scope_limits_what_is_told(world):
     _, tokens = await world.redeem(await world.code(scope="openid"))
     claims = await world.claims(tokens["id_token"])
@@ -356,7 +367,7 @@ class TestLogout:
         assert (await self.get(world, id_token_hint=tokens["id_token"], post_logout_redirect_uri=AFTER))[0] == 303
 
 
-@pytest.mark.parametrize("module", ["proxy.demo.idp", "proxy.demo.apps"])
+@pytest.mark.parametrize("module", ["proxy.demo.idp", "proxy.demo.apps", "proxy.demo.ci"])
 @pytest.mark.parametrize("environment", [{}, {"OSTIARY_DEMO_TOKEN": "guessed"}])
 def test_nothing_of_the_demo_starts_by_itself(module, environment):
     line = b'{"token": "other", "settings": {"host": "127.0.0.1", "port": 1}}\n'

@@ -121,6 +121,7 @@ def _parse(redirect_uri: str, given: MultiMapping[object]) -> Request:
         prompt=prompt,
         max_age=_seconds(_one(given, "max_age")),
         login_hint=_one(given, "login_hint") or "",
+        acr_values=tuple((_one(given, "acr_values") or "").split()),
     )
 
 
@@ -132,9 +133,16 @@ def _seconds(text: str | None) -> int | None:
     return int(text)
 
 
+def _wants_two(asked: Request) -> bool:
+    """Whether only a login with two factors is what was asked for (OpenID Connect Core section 3.1.2.1)."""
+    return TWO_FACTORS in asked.acr_values and ONE_FACTOR not in asked.acr_values
+
+
 def _enough(asked: Request, login: Login, now: float) -> bool:
     """Whether the login that is there answers the request without asking again."""
     if asked.prompt & {"login", "select_account"}:
+        return False
+    if _wants_two(asked) and login.acr != TWO_FACTORS:
         return False
     return asked.max_age is None or now - login.auth_time <= asked.max_age
 
@@ -162,6 +170,7 @@ def _ask(provider: Provider, asked: Request, browser: str | None) -> web.Respons
         chosen=hinted[0] if hinted else next(iter(provider.people)),
         interaction=provider.ledger.ask(asked, known),
         again=provider.ledger.login_of(browser) is not None,
+        two=_wants_two(asked),
     )
     # Not Secure: the provider speaks plain http on loopback. Lax: people arrive here from the proxy's host.
     shown.set_cookie(BROWSER_COOKIE, known, httponly=True, samesite="Lax", path="/")

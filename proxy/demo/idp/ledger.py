@@ -57,6 +57,7 @@ class Request:
     prompt: frozenset[str] = frozenset()
     max_age: int | None = None
     login_hint: str = ""
+    acr_values: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
