@@ -83,16 +83,17 @@ class OidcProvider:
         prompt: str | None = None,
         max_age: int | None = None,
         login_hint: str | None = None,
+        acr_values: str | None = None,
     ) -> str:
-        """Where to send the browser. `code_challenge` is S256 of the verifier (RFC 7636 §4.2), `max_age` in seconds.
+        """Where to send the browser. `code_challenge` is S256 of the verifier (RFC 7636 §4.2), `max_age` in seconds,
+        `acr_values` with blanks between, the best first (OpenID Connect Core §3.1.2.1).
 
         Raises `ProviderUnavailable` while nothing is known about the provider.
         """
         metadata = await self._discovery.metadata()
         optional = {**self.settings.authorization_params}
-        for name, value in (("prompt", prompt), ("max_age", max_age), ("login_hint", login_hint)):
-            if value is not None:
-                optional[name] = str(value)
+        asked = {"prompt": prompt, "max_age": max_age, "login_hint": login_hint, "acr_values": acr_values}
+        optional |= {name: str(value) for name, value in asked.items() if value is not None}
         url: str = prepare_grant_uri(
             metadata.authorization_endpoint,
             self.settings.client_id,

@@ -42,6 +42,14 @@ class MemoryStore:
         sid, host = bound
         return self._sessions[sid], host
 
+    async def drop_handles(self, sid: str, now: float) -> int:
+        gone = [each for each, bound in self._handles.items() if bound[0] == sid]
+        for each in gone:
+            del self._handles[each]
+        if gone:
+            self._append(SessionEvent(kind="handles", sid=sid, at=now))
+        return len(gone)
+
     async def get(self, sid: str) -> SessionRecord | None:
         return self._sessions.get(sid)
 

@@ -307,6 +307,8 @@ class Sessions(Renewing):
                 self._over(event.sid, event.reason, event.at)
             elif event.kind == "changed":
                 await self.reload(event.sid)
+            elif event.kind == "handles":
+                self._forget_handles(event.sid)
             elif event.kind == "device":
                 await self.device_changed(event.sid, event.at)
             else:

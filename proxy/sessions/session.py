@@ -53,12 +53,12 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 class SessionEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something every worker must act on. `id` grows; a store sets it.
 
-    `ended`: forget the session and cut its streams. `changed`: read it again. `device`: something is known anew of the
-    device whose id is in `sid`. `reset`: the store is not the one the reader knew (replaced, restored, or events were
+    `ended`: forget the session and cut its streams. `changed`: read it again. `handles`: it lives on, its old handles
+    do not. `device`: something is known anew of the device whose id is in `sid`. `reset`: the store is not the one the reader knew (replaced, restored, or events were
     deleted before they were read): verify everything.
     """
 
-    kind: Literal["ended", "changed", "device", "reset"]
+    kind: Literal["ended", "changed", "handles", "device", "reset"]
     sid: str = ""  # of the session; for `device`, the id of the device
     reason: Reason = Reason.SESSION_REVOKED
     at: float = 0.0

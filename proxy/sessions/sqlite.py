@@ -80,6 +80,16 @@ class SqliteStore:
 
         return await self._reader.run(work)
 
+    async def drop_handles(self, sid: str, now: float) -> int:
+        def work(db: sqlite3.Connection) -> int:
+            with transaction(db, durable=True):
+                gone = db.execute("DELETE FROM handles WHERE sid = ?", (sid,)).rowcount
+                if gone:
+                    _append(db, SessionEvent(kind="handles", sid=sid, at=now))
+            return gone
+
+        return await self._writer.run(work)
+
     async def get(self, sid: str) -> SessionRecord | None:
         def work(db: sqlite3.Connection) -> SessionRecord | None:
             row = db.execute(f"SELECT {_COLUMNS} FROM sessions s WHERE sid = ?", (sid,)).fetchone()  # noqa: S608  a constant

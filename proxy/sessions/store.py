@@ -38,6 +38,12 @@ class SessionStore(Protocol):
     async def by_handle(self, handle_hash: bytes) -> tuple[SessionRecord, str] | None:
         """The session of a handle, ended or not, and the host the handle is bound to."""
 
+    async def drop_handles(self, sid: str, now: float) -> int:
+        """Every handle of this session stops working, with its `handles` event; the session lives on. Returns how many.
+
+        What is called "a new session id" elsewhere: whoever holds a copy of an old handle has nothing any more.
+        """
+
     async def get(self, sid: str) -> SessionRecord | None:
         """The session, ended or not."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -12,6 +13,10 @@ LOGOUT: Final = "/.ostiary/logout"
 PROVIDER_LOGOUT: Final = "/.ostiary/logout/provider"  # login host; takes a reference that `LOGOUT` made
 LOGGED_OUT: Final = "/.ostiary/logged-out"  # login host; where the provider sends people back after logout
 WHOAMI: Final = "/.ostiary/whoami"
+SECOND_FACTOR: Final = "/.ostiary/second-factor"  # login host; asks for our own second factor
+FACTORS: Final = "/.ostiary/factors"  # login host; where people enrol and remove theirs
+INTERRUPTED: Final = "/.ostiary/interrupted"  # any host; the gateway relays a form here that must wait for a login
+RESUME: Final = "/.ostiary/resume"  # any host; sends it off once the login is done
 ICON: Final = "/.ostiary/icon.svg"
 CALLBACK: Final = "/.ostiary/oidc/{provider}/callback"
 BACKCHANNEL: Final = "/.ostiary/oidc/{provider}/backchannel-logout"
@@ -27,6 +32,8 @@ ATTEMPT_COOKIE: Final = "__Host-ostiary-login-"  # + attempt id; nonce and PKCE 
 SESSION_HEADER: Final = "X-Ostiary-Session"
 CLIENT_HEADER: Final = "X-Ostiary-Client"
 REFERENCE_HEADER: Final = "X-Ostiary-Reference"
+TARGET_HEADER: Final = "X-Ostiary-Target"  # with INTERRUPTED: the path and query the form was posted to
+CHALLENGE_HEADER: Final = "X-Ostiary-Challenge"  # with INTERRUPTED: the Location of the challenge
 
 
 def callback(provider: str) -> str:
@@ -39,22 +46,42 @@ def backchannel(provider: str) -> str:
     return BACKCHANNEL.format(provider=provider)
 
 
-def login_path(return_target: str, max_age: float | None = None, provider: str | None = None) -> str:
+def login_path(
+    return_target: str,
+    max_age: float | None = None,
+    provider: str | None = None,
+    *,
+    mfa: bool = False,
+    acr: Sequence[str] = (),
+) -> str:
     """Path and query that log in on the host they are asked on and lead back to `return_target` (path and query)."""
     location = f"{LOGIN}?return={quote(return_target, safe='/', errors='replace')}"
     if max_age is not None:
         location += f"&max_age={max(0, int(max_age))}"
     if provider is not None:
         location += f"&provider={quote(provider, safe='', errors='replace')}"
+    if mfa:
+        location += "&mfa=1"
+    if acr:
+        location += f"&acr={quote(' '.join(acr), safe='', errors='replace')}"
     return location
 
 
-def challenge_location(host: str, return_target: str, max_age: float | None = None, provider: str | None = None) -> str:
+def challenge_location(
+    host: str,
+    return_target: str,
+    max_age: float | None = None,
+    provider: str | None = None,
+    *,
+    mfa: bool = False,
+    acr: Sequence[str] = (),
+) -> str:
     """Where the gateway's 303 sends a browser that must log in (again).
 
     `host` is the canonical request host (the challenge stays on it, so the answer is a path without an authority that
     could be forged), `return_target` the canonical raw path and query asked for, `max_age` the greatest age of
-    the login in seconds that the rule accepts, `provider` the one the route names.
+    the login in seconds that the rule accepts, `provider` the one the route names, `mfa` whether the rule asks for
+    several factors, `acr` the authentication contexts of which it accepts any.
     """
     del host  # a relative Location keeps scheme and port as the browser knows them
-    return login_path(return_target, max_age, provider)
+    return login_path(return_target, max_age, provider, mfa=mfa, acr=acr)

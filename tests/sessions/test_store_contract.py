@@ -98,6 +98,28 @@ class TestHandles:
         assert await store.by_handle(hashed(b"other host"))
 
 
+    async def test_dropped_handles_lead_nowhere_and_the_session_lives_on(self, store: SessionStore) -> None:
+        for sid in ("s1", "s2"):
+            await store.create(record(sid))
+            await store.add_handle(hashed(sid.encode()), sid, APP, NOON + 10)
+        await store.add_handle(hashed(b"h2"), "s1", "wiki.apps.localhost", NOON + 10)
+        start = await store.latest_event()
+
+        assert await store.drop_handles("s1", NOON + 1) == 2
+
+        assert await store.by_handle(hashed(b"s1")) is None
+        assert await store.by_handle(hashed(b"h2")) is None
+        assert (await store.get("s1")).ended is None
+        assert await store.by_handle(hashed(b"s2"))
+        assert [(each.kind, each.sid) for each in await store.events_after(start)] == [("handles", "s1")]
+        assert await store.add_handle(hashed(b"new"), "s1", APP, NOON + 10)
+
+    async def test_nothing_to_drop_tells_nothing(self, store: SessionStore) -> None:
+        start = await store.latest_event()
+        assert await store.drop_handles("unknown", NOON) == 0
+        assert list(await store.events_after(start)) == []
+
+
 class TestRevocation:
     async def test_it_is_true_once_and_erases_tokens(self, store: SessionStore) -> None:
         await store.create(record())
