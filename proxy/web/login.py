@@ -17,8 +17,8 @@ from aiohttp import web
 from proxy.authn.errors import ProviderUnavailable
 from proxy.model.reasons import Reason
 from proxy.sessions.session import SessionRecord
-from proxy.settings.schema import AnyProvider, Provider
-from proxy.web import attempts
+from proxy.settings.schema import AnyProvider, Provider, SamlProvider
+from proxy.web import attempts, saml_outset
 from proxy.web.attempts import MAX_RESTARTS, State
 from proxy.web.endpoints import BIND_COOKIE, LOGIN, callback
 from proxy.web.handover import lead_on, well_formed_bind
@@ -192,6 +192,8 @@ async def begin(visit: Visit, wish: Wish) -> web.Response:
     )
     sealer = visit.context.sealer
     try:
+        if isinstance(visit.snapshot.providers.get(wish.provider), SamlProvider):
+            return await saml_outset.begin(visit, state, leave)
         location = await visit.context.providers()[wish.provider].authorization_url(
             redirect_uri=visit.origins.login + callback(wish.provider),
             state=attempts.seal_state(sealer, state, visit.now),
@@ -208,7 +210,7 @@ async def begin(visit: Visit, wish: Wish) -> web.Response:
     cookies = [expire(name) for name in attempts.superfluous(visit.cookies)]
     sealed = attempts.seal_secret(sealer, secret, visit.now)
     cookies.append(set_cookie(attempts.cookie_name(secret.attempt), sealed, attempts.LIFETIME))
-    return _leave(visit, location, secret.attempt, cookies)
+    return leave(visit, location, secret.attempt, cookies)
 
 
 def record_failure(visit: Visit, provider: str, why: str, reason: Reason = Reason.LOGIN_FAILED) -> None:
@@ -237,7 +239,8 @@ def other_ways(visit: Visit, wish: Wish) -> str:
     return f"“{name}” cannot be reached."
 
 
-def _leave(visit: Visit, location: str, attempt: str, cookies: list[str]) -> web.Response:
+def leave(visit: Visit, location: str, attempt: str, cookies: list[str]) -> web.Response:
+    """To the provider's page at `location`, with the cookies of the attempt."""
     if not visit.navigates():
         return see_other(location, cookies)
     # A page on the way keeps the address's #fragment in this tab; the provider has no business seeing it.
