@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from proxy.sessions.schema import SchemaProblem, connect, patience
+from proxy.sessions.schema import SESSIONS, SchemaProblem, Tables, connect, patience
 from proxy.sessions.store import StoreUnavailable
 
 T = TypeVar("T")
@@ -29,9 +29,8 @@ _MEANING: dict[int, str] = {
     sqlite3.SQLITE_READONLY: "cannot be written; check the owner and mode of the file and its folder",
     sqlite3.SQLITE_PERM: "may not be opened; check the owner and mode of the file and its folder",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that the folder exists and who may write to it",
-    sqlite3.SQLITE_CORRUPT: "damaged; move the file away and a new one is made (everybody must log in again)",
-    sqlite3.SQLITE_NOTADB: "not a session database; move the file away and a new one is made "
-    "(everybody must log in again)",
+    sqlite3.SQLITE_CORRUPT: "damaged; move the file away and a new one is made ({lost})",
+    sqlite3.SQLITE_NOTADB: "not a {name}; move the file away and a new one is made ({lost})",
 }
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL}  # the connection itself is sound
 
@@ -43,9 +42,10 @@ class Database:
     database answers everybody within that time instead of making each wait for the one before.
     """
 
-    def __init__(self, path: Path, *, name: str, create: bool, patience: float) -> None:
+    def __init__(self, path: Path, *, name: str, create: bool, patience: float, tables: Tables = SESSIONS) -> None:
         self._path = path
         self._create = create
+        self._tables = tables
         self._patience = patience
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"ostiary-{name}")
         self._connection: sqlite3.Connection | None = None
@@ -83,6 +83,7 @@ class Database:
             if code not in _PASSING:
                 self._drop()
             meaning = _MEANING.get(code, f"SQLite says: {error}")
+            meaning = meaning.replace("{name}", self._tables.name).replace("{lost}", self._tables.lost)
             raise StoreUnavailable(f"{self._path}: {meaning}") from error
         except SchemaProblem as error:
             raise StoreUnavailable(str(error)) from error
@@ -92,14 +93,14 @@ class Database:
                 f"{self._path}: {error.strerror}; check the folder and who may write to it"
             ) from error
         except (msgspec.MsgspecError, ValueError) as error:
-            raise StoreUnavailable(f"{self._path}: holds a session this version cannot read ({error})") from error
+            raise StoreUnavailable(f"{self._path}: holds a record this version cannot read ({error})") from error
 
     def _current(self, deadline: float) -> sqlite3.Connection:
         """The connection to the file that is there now: it may have been deleted or replaced under us."""
         if self._connection is not None and self._inode != self._on_disk():
             self._drop()
         if self._connection is None:
-            self._connection = connect(self._path, create=self._create, deadline=deadline)
+            self._connection = connect(self._path, create=self._create, deadline=deadline, tables=self._tables)
             self._inode = self._on_disk()
         return self._connection
 

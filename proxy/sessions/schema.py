@@ -1,4 +1,4 @@
-"""The tables of the SQLite store, their version, and how a connection is opened on them."""
+"""The tables of the SQLite store, their version, and how a connection is opened on them or on another room's tables."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import contextlib
 import os
 import sqlite3
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from proxy.sessions.folder import make_private
 
-VERSION = 2
+VERSION = 3
 
 _TABLES = """
 CREATE TABLE sessions (
@@ -33,6 +35,7 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_by_subject ON sessions (provider, subject);
 CREATE INDEX sessions_by_email ON sessions (email);
 CREATE INDEX sessions_by_expiry ON sessions (expires);
+CREATE INDEX sessions_by_device ON sessions (json_extract(CAST(device AS TEXT), '$.device')) WHERE device IS NOT NULL;
 CREATE TABLE handles (
     id INTEGER PRIMARY KEY,
     hash BLOB NOT NULL UNIQUE,
@@ -41,7 +44,11 @@ CREATE TABLE handles (
     expires REAL NOT NULL
 );
 CREATE INDEX handles_by_session ON handles (sid, host);
-CREATE TABLE consumed (key BLOB PRIMARY KEY, expires REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE consumed (
+    key BLOB PRIMARY KEY,
+    expires REAL NOT NULL,
+    at REAL                              -- when it was first asked for, where that is asked
+) WITHOUT ROWID;
 CREATE INDEX consumed_by_expiry ON consumed (expires);
 CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (
@@ -55,16 +62,30 @@ CREATE TABLE event_floor (id INTEGER NOT NULL);  -- events up to here are no lon
 """
 
 
-_STEPS = {1: "ALTER TABLE sessions ADD COLUMN device BLOB"}
+_STEPS = {
+    1: "ALTER TABLE sessions ADD COLUMN device BLOB",
+    2: "ALTER TABLE consumed ADD COLUMN at REAL",
+}
 """From each older version to the next."""
+
+
+class Tables(NamedTuple):
+    """What a database file holds: the statements that make it, and from each older version to the next."""
+
+    version: int
+    create: str  # statements, each ended by a semicolon and a new line
+    steps: Mapping[int, str]
+    begin: Callable[[sqlite3.Connection], object] = lambda _: None  # what a new file needs besides
+    name: str = "session database"
+    lost: str = "everybody must log in again"  # what it means to begin with an empty file
 
 
 class SchemaProblem(Exception):
     """The database is sound but not one we can work with; the text says what to do."""
 
 
-def connect(path: Path, *, create: bool, deadline: float) -> sqlite3.Connection:
-    """A connection on current tables, in WAL mode. Waits for other processes until `deadline` (monotonic seconds).
+def connect(path: Path, *, create: bool, deadline: float, tables: Tables) -> sqlite3.Connection:
+    """A connection on current `tables`, in WAL mode. Waits for other processes until `deadline` (monotonic seconds).
 
     The file is 0600 and the folder, when we make it, 0700; SQLite gives its side files the mode of the main one.
     Raises sqlite3.Error, OSError and SchemaProblem.
@@ -84,7 +105,7 @@ def connect(path: Path, *, create: bool, deadline: float) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA journal_size_limit=16777216")
-        _migrate(connection, path)
+        _migrate(connection, path, tables)
     except BaseException:
         connection.close()
         raise
@@ -112,38 +133,41 @@ def _write_ahead(connection: sqlite3.Connection, path: Path, deadline: float) ->
         return
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    if _version(connection, path) == VERSION:
+def _migrate(connection: sqlite3.Connection, path: Path, tables: Tables) -> None:
+    if _version(connection, path, tables) == tables.version:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = _version(connection, path)
+        version = _version(connection, path, tables)
         if version == 0:
-            _create(connection)
-        for older in range(version or VERSION, VERSION):
-            connection.execute(_STEPS[older])
-        connection.execute(f"PRAGMA user_version={VERSION}")
+            for statement in tables.create.split(";\n"):
+                connection.execute(statement)
+            tables.begin(connection)
+        for older in range(version or tables.version, tables.version):
+            connection.execute(tables.steps[older])
+        connection.execute(f"PRAGMA user_version={tables.version}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
+def _version(connection: sqlite3.Connection, path: Path, tables: Tables) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:
+    if version > tables.version:
         raise SchemaProblem(
-            f"{path}: written by a newer Ostiary (schema {version}, this one knows {VERSION}); "
-            "run the newer version, or name another file under `state:` (everybody must log in again)"
+            f"{path}: written by a newer Ostiary (schema {version}, this one knows {tables.version}); "
+            f"run the newer version, or name another file under `state:` ({tables.lost})"
         )
     return int(version)
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    for statement in _TABLES.split(";\n"):
-        connection.execute(statement)
+def _floor(connection: sqlite3.Connection) -> None:
     # Ids of a new database begin above those of any older one, so that a reader's cursor from a database that was
     # replaced is recognised as foreign.
     floor = int(time.time() * 1000)
     connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (floor,))
     connection.execute("INSERT INTO event_floor (id) VALUES (?)", (floor,))
+
+
+SESSIONS = Tables(VERSION, _TABLES, _STEPS, _floor)

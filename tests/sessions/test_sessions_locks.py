@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from proxy.sessions.schema import connect
+from proxy.sessions.schema import SESSIONS, connect
 
 _VISITOR = """
 import sqlite3, sys
@@ -21,7 +21,7 @@ def test_another_process_that_comes_and_goes_leaves_the_log_to_us(tmp_path: Path
     """It once took itself for the last user, and deleted the write-ahead log under the workers that read it: they
     never saw the revocation it held, and said that they had."""
     path = tmp_path / "state.db"
-    held = [connect(path, create=True, deadline=time.monotonic() + 5) for _ in range(2)]
+    held = [connect(path, create=True, deadline=time.monotonic() + 5, tables=SESSIONS) for _ in range(2)]
     held[0].execute("CREATE TABLE something (x)")
     log = Path(f"{path}-wal")
     assert log.exists()
