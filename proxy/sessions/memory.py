@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -18,6 +19,7 @@ class MemoryStore:
         self._sessions: dict[str, SessionRecord] = {}
         self._handles: dict[bytes, tuple[str, str]] = {}
         self._consumed: dict[str, float] = {}
+        self._seen: dict[str, float] = {}
         self._leases: dict[str, tuple[str, float]] = {}
         self._events: list[SessionEvent] = []
         self._newest = 0
@@ -117,6 +119,12 @@ class MemoryStore:
         self._consumed[key] = expires
         return True
 
+    async def first_seen(self, key: str, now: float, expires: float) -> float:
+        if await self.consume(key, expires):
+            self._seen[key] = now
+            return now
+        return min(self._seen.get(key, -math.inf), math.nextafter(now, -math.inf))
+
     async def lease(self, name: str, holder: str, ttl: float, now: float) -> bool:
         owner, until = self._leases.get(name, ("", 0.0))
         if owner != holder and now < until <= now + LONGEST_LEASE:
@@ -155,6 +163,7 @@ class MemoryStore:
         self._sessions = {sid: each for sid, each in self._sessions.items() if sid not in old}
         self._handles = {each: bound for each, bound in self._handles.items() if bound[0] not in old}
         self._consumed = {key: expires for key, expires in self._consumed.items() if expires > now - KEEP}
+        self._seen = {key: at for key, at in self._seen.items() if key in self._consumed}
         self._leases = {name: lease for name, lease in self._leases.items() if lease[1] > now}
         kept = [each for each in self._events if each.at > now - KEEP_EVENTS]
         if len(kept) < len(self._events):

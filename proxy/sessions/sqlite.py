@@ -7,6 +7,7 @@ consumed keys are stored as SHA-256 only; tokens arrive here sealed.
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -183,6 +184,19 @@ class SqliteStore:
         row = (hashlib.sha256(key.encode()).digest(), expires)
         query = "INSERT OR IGNORE INTO consumed (key, expires) VALUES (?, ?)"
         return await self._writer.run(lambda db: db.execute(query, row).rowcount == 1)
+
+    async def first_seen(self, key: str, now: float, expires: float) -> float:
+        digest = hashlib.sha256(key.encode()).digest()
+
+        def work(db: sqlite3.Connection) -> float:
+            query = "INSERT OR IGNORE INTO consumed (key, expires, at) VALUES (?, ?, ?)"
+            if db.execute(query, (digest, expires, now)).rowcount == 1:
+                return now
+            row = db.execute("SELECT at FROM consumed WHERE key = ?", (digest,)).fetchone()
+            at = -math.inf if row is None or row[0] is None else float(row[0])  # purged meanwhile; consumed
+            return min(at, math.nextafter(now, -math.inf))
+
+        return await self._writer.run(work)
 
     async def lease(self, name: str, holder: str, ttl: float, now: float) -> bool:
         values = {

@@ -80,6 +80,12 @@ class SessionStore(Protocol):
     async def consume(self, key: str, expires: float) -> bool:
         """True for exactly one caller per key, ever, in all processes; remembered until a day after `expires`."""
 
+    async def first_seen(self, key: str, now: float, expires: float) -> float:
+        """When this key was first asked for, in all processes, seconds since the epoch; remembered as `consume` does.
+
+        Exactly one caller per key, ever, is told its own `now`; every other is told an earlier time than its own.
+        """
+
     async def lease(self, name: str, holder: str, ttl: float, now: float) -> bool:
         """Take or renew an exclusive lease for `ttl` seconds (at most LONGEST_LEASE). False: somebody else holds it."""
 

@@ -147,7 +147,7 @@ class TestDamage:
         with closing(sqlite3.connect(path)) as other:
             other.execute("PRAGMA user_version=7")
         store = SqliteStore(path)
-        with pytest.raises(StoreUnavailable, match=r"written by a newer Ostiary \(schema 7, this one knows 2\)"):
+        with pytest.raises(StoreUnavailable, match=r"written by a newer Ostiary \(schema 7, this one knows 3\)"):
             await store.create(record())
         await store.close()
 
@@ -157,7 +157,10 @@ class TestDamage:
         await store.create(record())
         await store.close()
         with closing(sqlite3.connect(path)) as other:
+            other.execute("DROP INDEX IF EXISTS sessions_by_device")
+            other.execute("DROP INDEX sessions_by_device")
             other.execute("ALTER TABLE sessions DROP COLUMN device")
+            other.execute("ALTER TABLE consumed DROP COLUMN at")
             other.execute("PRAGMA user_version=1")
         again = SqliteStore(path)
         assert await again.get("s1") == record(), "nobody has to log in again"

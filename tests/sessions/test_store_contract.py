@@ -97,7 +97,6 @@ class TestHandles:
         assert alive == list(range(2, HANDLES_PER_HOST + 2))
         assert await store.by_handle(hashed(b"other host"))
 
-
     async def test_dropped_handles_lead_nowhere_and_the_session_lives_on(self, store: SessionStore) -> None:
         for sid in ("s1", "s2"):
             await store.create(record(sid))
@@ -214,6 +213,33 @@ class TestOnlyOnce:
         assert not await store.consume("k", NOON)
         await store.purge(NOON + KEEP + 1, idle=1e9)
         assert await store.consume("k", NOON)
+
+
+class TestFirstSeen:
+    async def test_the_first_is_told_now_and_all_others_an_earlier_time(self, store: SessionStore) -> None:
+        assert await store.first_seen("jti:1", NOON, NOON + 60) == NOON
+        assert await store.first_seen("jti:1", NOON + 7, NOON + 60) == NOON
+        assert await store.first_seen("jti:2", NOON + 7, NOON + 60) == NOON + 7
+
+    async def test_at_the_very_same_moment_only_one_is_the_first(self, store: SessionStore) -> None:
+        told = await asyncio.gather(*(store.first_seen("k", NOON, NOON + 60) for _ in range(50)))
+        assert told.count(NOON) == 1
+        assert all(NOON - 1 < each <= NOON for each in told)
+
+    async def test_a_clock_that_lags_is_no_first_either(self, store: SessionStore) -> None:
+        await store.first_seen("k", NOON, NOON + 60)
+        assert await store.first_seen("k", NOON - 5, NOON + 60) < NOON - 5
+
+    async def test_what_was_consumed_was_seen_at_no_known_time(self, store: SessionStore) -> None:
+        await store.consume("k", NOON)
+        assert await store.first_seen("k", NOON, NOON + 60) == float("-inf")
+
+    async def test_forgotten_a_day_after_its_expiry(self, store: SessionStore) -> None:
+        await store.first_seen("k", NOON, NOON)
+        await store.purge(NOON + KEEP - 1, idle=1e9)
+        assert await store.first_seen("k", NOON + KEEP, NOON + KEEP) == NOON
+        await store.purge(NOON + KEEP + 1, idle=1e9)
+        assert await store.first_seen("k", NOON + KEEP + 2, NOON + KEEP + 2) == NOON + KEEP + 2
 
 
 class TestLeases:
