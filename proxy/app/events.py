@@ -13,6 +13,7 @@ from proxy.model.verdict import Outcome
 
 _EVENTS: dict[str, tuple[str, Outcome, Reason]] = {
     "login": ("login", Outcome.ALLOW, Reason.OWN_PAGE),
+    "step-up": ("login", Outcome.ALLOW, Reason.OWN_PAGE),
     "login-failed": ("login", Outcome.DENY, Reason.LOGIN_FAILED),
     "logout": ("logout", Outcome.ALLOW, Reason.OWN_PAGE),
     "backchannel-logout": ("revocation", Outcome.ALLOW, Reason.SESSION_REVOKED),

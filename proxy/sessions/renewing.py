@@ -69,20 +69,27 @@ class Renewing:
             return False
         return await self._write(change(old), wait=1.0)
 
-    async def strengthen(self, sid: str, change: Callable[[SessionRecord], SessionRecord], tokens: bytes = b"") -> bool:
+    async def strengthen(
+        self,
+        sid: str,
+        change: Callable[[SessionRecord], SessionRecord],
+        tokens: bytes = b"",
+        refresh_at: float | None = None,
+    ) -> bool:
         """`amend` for a session whose person has just shown more: every handle it had stops working first, on every
         host, so that a copy somebody took of one is worth nothing; streams go on. Make a `new_handle` afterwards.
 
-        `tokens`, in clear, replace the provider's; b"" keeps them. False when the session has ended.
+        `tokens`, in clear, replace the provider's; b"" keeps them. `refresh_at` as for `create`. False when the session
+        has ended.
         """
         now = self._clock()
         await self.store.drop_handles(sid, now)
         self._forget_handles(sid)
         if not tokens:
             return await self.amend(sid, change)
-        sealed, refresh_at = self._sealed(sid, tokens, now), now + self._settings.refresh
+        sealed, due = self._sealed(sid, tokens, now), now + self._settings.refresh if refresh_at is None else refresh_at
         return await self.amend(
-            sid, lambda record: msgspec.structs.replace(change(record), tokens=sealed, refresh_at=refresh_at)
+            sid, lambda record: msgspec.structs.replace(change(record), tokens=sealed, refresh_at=due)
         )
 
     def _forget_handles(self, sid: str) -> None:

@@ -54,8 +54,8 @@ class SessionEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something every worker must act on. `id` grows; a store sets it.
 
     `ended`: forget the session and cut its streams. `changed`: read it again. `handles`: it lives on, its old handles
-    do not. `device`: something is known anew of the device whose id is in `sid`. `reset`: the store is not the one the reader knew (replaced, restored, or events were
-    deleted before they were read): verify everything.
+    do not. `device`: something is known anew of the device whose id is in `sid`. `reset`: the store is not the one the
+    reader knew (replaced, restored, or events were deleted before they were read): verify everything.
     """
 
     kind: Literal["ended", "changed", "handles", "device", "reset"]

@@ -38,6 +38,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     restarts: int = 0
     max_age: int | None = None
     prompt: str = ""
+    mfa: bool = False
+    acr: tuple[str, ...] = ()
 
 
 class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -36,4 +36,5 @@ class WebContext:
     clock: Callable[[], float]
     visible: Callable[[Identity, str | None], Sequence[Route]]
     log: logging.Logger
+    factors: object | None = None
     record: Callable[..., None] = _no_record

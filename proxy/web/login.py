@@ -7,76 +7,34 @@ and an attempt begins (`attempts`). The provider leads to `callback`.
 
 from __future__ import annotations
 
-import re
 import secrets
-from typing import Final, NamedTuple
-from urllib.parse import urlencode
+from typing import Final
 
 from aiohttp import web
 
 from proxy.authn.errors import ProviderUnavailable
 from proxy.model.reasons import Reason
-from proxy.sessions.session import SessionRecord
 from proxy.settings.schema import AnyProvider, Provider, SamlProvider
 from proxy.web import attempts, saml_outset
 from proxy.web.attempts import MAX_RESTARTS, State
 from proxy.web.endpoints import BIND_COOKIE, LOGIN, callback
+from proxy.web.failure import other_ways, record_failure
 from proxy.web.handover import lead_on, well_formed_bind
 from proxy.web.pages import hue, initial
-from proxy.web.returns import Place
 from proxy.web.visit import Refused, Visit, app_title, expire, route_of, see_other, set_cookie
+from proxy.web.wish import Wish, asked_of, is_enough, read_wish
 
-_PROMPTS: Final = frozenset(("login", "select_account"))
-MAX_DETAIL: Final = 200  # characters of what a provider said
-_MAX_AGE: Final = re.compile(r"[0-9]{1,8}")
 _NO_COOKIES: Final = (
     "Your browser did not bring back the cookies set on the way. Allow cookies for this site, "
     "close other login windows, and try again."
 )
 
 
-class Wish(NamedTuple):
-    """What a login link asks for."""
-
-    back: Place
-    bind: str = ""
-    provider: str = ""
-    email: str = ""
-    max_age: int | None = None
-    prompt: str = ""
-    restarts: int = 0
-
-    def query(self, **changes: str) -> str:
-        """The link again, with changes; defaults are left out."""
-        values = {
-            "return": self.back.url,
-            "bind": self.bind,
-            "provider": self.provider,
-            "max_age": "" if self.max_age is None else str(self.max_age),
-            "prompt": self.prompt,
-            "again": str(self.restarts or ""),
-        } | changes
-        return f"{LOGIN}?{urlencode({name: value for name, value in values.items() if value})}"
-
-
-def _wish(visit: Visit) -> Wish:
-    bind, max_age, prompt, again = (visit.asked(name) for name in ("bind", "max_age", "prompt", "again"))
-    return Wish(
-        back=visit.back(),
-        bind=bind if well_formed_bind(bind) else "",
-        provider=visit.asked("provider")[:32],
-        email=visit.asked("email").strip()[:254],
-        max_age=int(max_age) if _MAX_AGE.fullmatch(max_age) else None,
-        prompt=prompt if prompt in _PROMPTS else "",
-        restarts=min(int(again), MAX_RESTARTS + 1) if again.isascii() and again.isdigit() and len(again) < 4 else 0,
-    )
-
-
 async def login(visit: Visit) -> web.Response:
     """GET `/.ostiary/login` on any host. A script is told where to log in; it is never sent there."""
     if visit.request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
         raise Refused(Reason.LOGIN_REQUIRED, retry=visit.home() + visit.request.raw_path)
-    wish = _wish(visit)
+    wish = read_wish(visit)
     if wish.restarts > MAX_RESTARTS:
         raise Refused(Reason.LOGIN_FAILED, _NO_COOKIES, retry=wish._replace(restarts=0).query())
     if not visit.on_login_host:
@@ -84,7 +42,7 @@ async def login(visit: Visit) -> web.Response:
     if wish.back.host != visit.origins.login_host and not wish.bind:
         return see_other(wish.back.origin + wish.query(**{"return": wish.back.path}))
     session = await visit.session()
-    if session is not None and _is_enough(visit, wish, session):
+    if session is not None and is_enough(wish, session.identity, visit.now):
         return lead_on(visit, session, wish.back, wish.bind, wish.restarts)
     return await _choose(visit, wish)
 
@@ -96,17 +54,6 @@ def _to_login_host(visit: Visit, wish: Wish) -> web.Response:
         bind = secrets.token_urlsafe(32)
         cookies = (set_cookie(BIND_COOKIE, bind),)
     return see_other(visit.origins.login + wish.query(bind=attempts.digest(bind), email=wish.email), cookies)
-
-
-def _is_enough(visit: Visit, wish: Wish, session: SessionRecord) -> bool:
-    """Whether the session that is there is what the link asks for. `provider` only says where to log in if one must:
-    routes that name different providers would otherwise end each other's sessions."""
-    if wish.prompt:
-        return False
-    if wish.max_age is None:
-        return True
-    since = session.identity.auth_time
-    return since is not None and visit.now - since <= wish.max_age
 
 
 async def _choose(visit: Visit, wish: Wish) -> web.Response:
@@ -156,16 +103,13 @@ def _chooser(visit: Visit, wish: Wish, problem: str) -> web.Response:
         }
         for provider in providers
     ]
-    fields = {"return": wish.back.url, "bind": wish.bind, "prompt": wish.prompt, "again": str(wish.restarts or "")}
-    if wish.max_age is not None:
-        fields["max_age"] = str(wish.max_age)
     return visit.page(
         "chooser",
         title="Log in",
         app=app_title(visit, wish.back),
         by_mail=any(provider.domains for provider in providers),
         action=LOGIN,
-        fields=[(name, value) for name, value in fields.items() if value],
+        fields=list(wish.values(provider="").items()),
         email=wish.email,
         problem=problem,
         ways=ways,
@@ -189,54 +133,39 @@ async def begin(visit: Visit, wish: Wish) -> web.Response:
         restarts=wish.restarts,
         max_age=wish.max_age,
         prompt=wish.prompt,
+        mfa=wish.mfa,
+        acr=wish.acr,
     )
     sealer = visit.context.sealer
     try:
         if isinstance(visit.snapshot.providers.get(wish.provider), SamlProvider):
             return await saml_outset.begin(visit, state, leave)
+        asked = asked_of(visit.snapshot.providers[wish.provider], wish)
         location = await visit.context.providers()[wish.provider].authorization_url(
             redirect_uri=visit.origins.login + callback(wish.provider),
             state=attempts.seal_state(sealer, state, visit.now),
             nonce=secret.nonce,
             code_challenge=secret.challenge,
-            prompt=wish.prompt or None,
+            prompt=asked.prompt or None,
             max_age=wish.max_age,
             login_hint=wish.email or None,
+            acr_values=" ".join(asked.acr) or None,
         )
     except (ProviderUnavailable, KeyError) as error:
         visit.context.log.warning("provider %s: no login possible: %s", wish.provider, error)
         record_failure(visit, wish.provider, str(error), Reason.PROVIDER_UNAVAILABLE)
-        raise Refused(Reason.PROVIDER_UNAVAILABLE, other_ways(visit, wish), retry=_retry(visit, wish)) from error
+        raise Refused(
+            Reason.PROVIDER_UNAVAILABLE, other_ways(visit, wish.provider), retry=_retry(visit, wish)
+        ) from error
     cookies = [expire(name) for name in attempts.superfluous(visit.cookies)]
     sealed = attempts.seal_secret(sealer, secret, visit.now)
     cookies.append(set_cookie(attempts.cookie_name(secret.attempt), sealed, attempts.LIFETIME))
     return leave(visit, location, secret.attempt, cookies)
 
 
-def record_failure(visit: Visit, provider: str, why: str, reason: Reason = Reason.LOGIN_FAILED) -> None:
-    """A line for a login that came to nothing. `why` may be the provider's words; it is bounded here."""
-    visit.context.record(
-        "login-failed",
-        reference=visit.reference,
-        provider=provider,
-        address=visit.address,
-        why=why[:MAX_DETAIL],
-        reason=reason,
-    )
-
-
 def _retry(visit: Visit, wish: Wish) -> str:
     """Try again at the chooser when there is a choice, else at the same provider."""
     return wish.query(provider="" if len(visit.snapshot.providers) > 1 else wish.provider)
-
-
-def other_ways(visit: Visit, wish: Wish) -> str:
-    """Which provider cannot be reached, and what one may do instead."""
-    provider = visit.snapshot.providers.get(wish.provider)
-    name = (provider.title or provider.name) if provider else wish.provider
-    if len(visit.snapshot.providers) > 1:
-        return f"“{name}” cannot be reached. If you have an account with another provider, try again and choose that."
-    return f"“{name}” cannot be reached."
 
 
 def leave(visit: Visit, location: str, attempt: str, cookies: list[str]) -> web.Response:
