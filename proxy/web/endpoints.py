@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
+from proxy.model.report import PROVE_PATH
+
 PREFIX: Final = "/.ostiary/"  # everything below it, on every host, is ours; `/.ostiary/` itself leads to the portal
 LOGIN: Final = "/.ostiary/login"
 SESSION: Final = "/.ostiary/session"  # an app host takes a ticket here and gives the browser its session cookie
@@ -32,6 +34,8 @@ ATTEMPT_COOKIE: Final = "__Host-ostiary-login-"  # + attempt id; nonce and PKCE 
 SESSION_HEADER: Final = "X-Ostiary-Session"
 CLIENT_HEADER: Final = "X-Ostiary-Client"
 REFERENCE_HEADER: Final = "X-Ostiary-Reference"
+CERTIFICATE_HEADER: Final = "X-Ostiary-Certificate"  # SHA-256 of the connection's client certificate, when verified
+DEVICE_HEADER: Final = "X-Ostiary-Device"  # the id of the device which that certificate names, percent-encoded
 TARGET_HEADER: Final = "X-Ostiary-Target"  # with INTERRUPTED: the path and query the form was posted to
 CHALLENGE_HEADER: Final = "X-Ostiary-Challenge"  # with INTERRUPTED: the Location of the challenge
 
@@ -85,3 +89,8 @@ def challenge_location(
     """
     del host  # a relative Location keeps scheme and port as the browser knows them
     return login_path(return_target, max_age, provider, mfa=mfa, acr=acr)
+
+
+def prove_url(login_origin: str, return_url: str) -> str:
+    """Where a browser shows which device it is on: on the login host, leading back to `return_url`, an absolute one."""
+    return f"{login_origin}{PROVE_PATH}?return={quote(return_url, safe='/:', errors='replace')}"
