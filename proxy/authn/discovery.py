@@ -62,14 +62,24 @@ def read_metadata(document: Mapping[str, Any], issuer: str) -> Metadata:
 
 
 class Discovery:
-    """The metadata of one issuer: asked for once, renewed every hour, kept through an outage; single flight."""
+    """The metadata of one issuer: asked for once, renewed every hour, kept through an outage; single flight.
 
-    def __init__(self, issuer: str, fetcher: Fetcher, clock: Callable[[], float]) -> None:
+    `read` checks a document against the issuer: another one than `read_metadata` for issuers that log nobody in.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        fetcher: Fetcher,
+        clock: Callable[[], float],
+        read: Callable[[Mapping[str, Any], str], Metadata] = read_metadata,
+    ) -> None:
         if not is_secure(issuer) or "?" in issuer:
             raise ProviderMisconfigured(f"issuer {issuer!r} must be an https address without query or fragment")
         self._issuer = issuer
         self._fetcher = fetcher
         self._clock = clock
+        self._read = read
         self._known: Metadata | None = None
         self._failure: ProviderUnavailable | None = None
         self._tried_at = float("-inf")
@@ -96,7 +106,7 @@ class Discovery:
                 raise ProviderMisconfigured(
                     f"{self._issuer} answers status {answer.status} for {_WELL_KNOWN}: check `issuer`"
                 )
-            self._known, self._failure = read_metadata(answer.json(), self._issuer), None
+            self._known, self._failure = self._read(answer.json(), self._issuer), None
         except ProviderUnavailable as failure:
             self._failure = failure
             kept = "none known" if self._known is None else "keeping the old"
