@@ -1,11 +1,12 @@
-"""The certified provider as counterpart of the whole product: the stage of tests/scenarios, with real processes."""
+"""Real providers as counterpart of the whole product: the stage of tests/scenarios, with real processes."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from keycloak import Keycloak
 from scenario_app import App, serving
 from scenario_processes import Outside, outside
 from scenario_world import make_certificates
@@ -27,4 +28,11 @@ async def app() -> AsyncIterator[App]:
 @pytest.fixture
 async def proxy(tmp_path: Path, certificates: Path) -> AsyncIterator[Outside]:
     async with outside(tmp_path, certificates) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def keycloak(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[Keycloak]:
+    """One for all: it takes long to start."""
+    with Keycloak(tmp_path_factory.mktemp("keycloak"), certificates / "servers-ca.crt") as one:
         yield one
