@@ -6,6 +6,7 @@ read once, when a policy is compiled).
 
 Way through: `compile_policy` turns rules into a `Policy`; `decide` asks it about complete `Facts`. What depends only on
 who is asking is worked out once per identity (`specialise`), so a request costs the same with 3 rules and with 1,000.
+What depends on the device is asked per request, because its values age; conditions of baselines are part of each rule.
 To add a condition: a field in `rule.ConditionSpec`, a class in `conditions/`, a row in `conditions/__init__.py`.
 """
 
@@ -14,5 +15,6 @@ from __future__ import annotations
 from proxy.policy.compile import Policy, compile_policy
 from proxy.policy.decide import decide, opens
 from proxy.policy.rule import PolicyError
+from proxy.policy.wanted import Wanted
 
-__all__ = ["Policy", "PolicyError", "compile_policy", "decide", "opens"]
+__all__ = ["Policy", "PolicyError", "Wanted", "compile_policy", "decide", "opens"]

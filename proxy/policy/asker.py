@@ -26,11 +26,13 @@ class Asker(NamedTuple):
     identity: Identity | None = None
     names: tuple[str, ...] = ()  # what a service is called: its subject and the names of its certificate
     fresh: bool = False  # suppose that the person has just logged in again
+    strong: bool = False  # suppose that they did so in every way a rule can ask for
+    mended: bool = False  # suppose that their device could be another, or in another state
 
 
 NOBODY = Asker(Kind.NOBODY)
-SOME_PERSON = Asker(Kind.SOME_PERSON, fresh=True)
-SOME_SERVICE = Asker(Kind.SOME_SERVICE)
+SOME_PERSON = Asker(Kind.SOME_PERSON, fresh=True, mended=True)
+SOME_SERVICE = Asker(Kind.SOME_SERVICE, mended=True)
 
 
 def asker_of(facts: Facts) -> Asker:

@@ -9,9 +9,11 @@ from proxy.model.facts import Facts
 from proxy.model.verdict import Failed
 from proxy.policy.asker import Asker, Kind
 from proxy.policy.compile import Policy
+from proxy.policy.conditions.base import Condition
+from proxy.policy.conditions.baseline import OfBaseline
 from proxy.policy.conditions.methods import Methods
 from proxy.policy.conditions.paths import Paths
-from proxy.policy.logic import TRUE, UNKNOWN
+from proxy.policy.logic import TRUE, UNKNOWN, Value
 from proxy.policy.specialise import Rule
 
 _CONSIDERED = 32  # rules looked at, at most, to find the nearest: a refusal must not become expensive
@@ -46,7 +48,7 @@ def _missing(rule: Rule, facts: Facts, asker: Asker) -> int:
 def failed(rule: Rule, facts: Facts, asker: Asker) -> tuple[Failed, ...]:
     """The conditions of an allow rule that do not hold."""
     return tuple(
-        Failed(rule.name, condition.name, condition.explain(facts, asker, value), value == UNKNOWN)
+        _failed(rule, condition, facts, asker, value)
         for condition in rule.conditions
         if (value := condition.value(facts, asker)) != TRUE
     )
@@ -54,8 +56,10 @@ def failed(rule: Rule, facts: Facts, asker: Asker) -> tuple[Failed, ...]:
 
 def matched(rule: Rule, facts: Facts, asker: Asker) -> tuple[Failed, ...]:
     """The conditions of a deny rule that matched, all of them: what would have to be different."""
-    return tuple(
-        Failed(rule.name, condition.name, condition.explain(facts, asker, value), value == UNKNOWN)
-        for condition in rule.conditions
-        for value in (condition.value(facts, asker),)
-    )
+    return tuple(_failed(rule, condition, facts, asker, condition.value(facts, asker)) for condition in rule.conditions)
+
+
+def _failed(rule: Rule, condition: Condition, facts: Facts, asker: Asker, value: Value) -> Failed:
+    named = condition.baseline if isinstance(condition, OfBaseline) else rule.name
+    said, remedy = condition.explain(facts, asker, value), condition.remedy(facts, asker, value)
+    return Failed(named, condition.name, said, value == UNKNOWN, remedy)

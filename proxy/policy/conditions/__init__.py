@@ -12,6 +12,7 @@ from typing import Any
 from proxy.policy.conditions.auth_age import AuthAge
 from proxy.policy.conditions.base import Condition
 from proxy.policy.conditions.claims import claims
+from proxy.policy.conditions.device import device
 from proxy.policy.conditions.hours import Hours
 from proxy.policy.conditions.methods import Methods
 from proxy.policy.conditions.negation import Not
@@ -20,6 +21,7 @@ from proxy.policy.conditions.paths import Paths
 from proxy.policy.conditions.people import Domains, Groups, Providers, Users
 from proxy.policy.conditions.presence import Anyone, Authenticated
 from proxy.policy.conditions.services import Services
+from proxy.policy.conditions.strength import Acr, Amr, Mfa
 from proxy.policy.rule import ConditionSpec, PolicyError
 
 _SIMPLE: dict[str, Callable[[Any], Condition]] = {
@@ -35,6 +37,9 @@ _SIMPLE: dict[str, Callable[[Any], Condition]] = {
     "networks": Networks,
     "hours": Hours,
     "auth_age": AuthAge,
+    "mfa": Mfa,
+    "amr": Amr,
+    "acr": Acr,
 }
 WHO = frozenset({"anyone", "authenticated", "users", "domains", "groups", "claims", "services", "providers"})
 
@@ -54,6 +59,9 @@ def _build(spec: ConditionSpec, rule: str) -> Iterator[Condition]:
         key = "claims"
         if spec.claims is not None:
             yield from claims(spec.claims)
+        key = "device"
+        if spec.device is not None:
+            yield from device(spec.device)
         key = "not"
         if spec.not_ is not None:
             yield Not(build(spec.not_, rule))

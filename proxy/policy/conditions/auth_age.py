@@ -1,18 +1,15 @@
-"""`auth_age`: how long ago the person last proved who they are.
+"""`auth_age`: how long ago the person last proved who they are, at their provider or with our own second factor.
 
-Unknown when the provider did not say, or said a time more than a minute ahead of ours. A service never logs in, so it
-is false for services. It is the one condition that a person can mend by logging in again.
+Unknown when neither time is known; one more than a minute ahead of ours is not. A service never logs in, so it is false
+for services. A person can mend it by logging in again.
 """
 
 from __future__ import annotations
 
 from proxy.model.facts import Facts
-from proxy.model.identity import Identity
 from proxy.policy.asker import Asker, Kind
-from proxy.policy.conditions.base import Condition
+from proxy.policy.conditions.base import SKEW, Condition, span
 from proxy.policy.logic import FALSE, TRUE, UNKNOWN, Value, truth
-
-SKEW = 60.0  # seconds that the provider's clock may be ahead of ours
 
 
 class AuthAge(Condition):
@@ -23,7 +20,7 @@ class AuthAge(Condition):
     def __init__(self, seconds: float) -> None:
         if not 0 < seconds < float("inf"):
             raise ValueError("write how old a login may be, like 15m")
-        self._seconds = float(seconds)
+        self.seconds = float(seconds)
 
     def settled(self, asker: Asker) -> Value | None:
         """The value for this asker, when the time of the request does not matter."""
@@ -47,31 +44,32 @@ class AuthAge(Condition):
         return self._age(facts) == FALSE
 
     def _age(self, facts: Facts) -> Value:
-        since = _since(facts.identity)
-        if since is None or not since <= facts.time + SKEW:
-            return UNKNOWN
-        return truth(facts.time - since <= self._seconds)
+        since = _since(facts)
+        return UNKNOWN if since is None else truth(facts.time - since <= self.seconds)
 
     def explain(self, facts: Facts, asker: Asker, value: Value) -> str:
         """A sentence for the one who asks."""
-        since = _since(facts.identity)
+        since = _since(facts)
         if asker.identity is None:
             return "Nobody is logged in."
         if asker.kind is not Kind.PERSON:
             return "This is for people, and a service is asking."
         if value == UNKNOWN or since is None:
             return "It is not known when you logged in."
-        return f"You logged in {_span(facts.time - since)} ago; the limit is {_span(self._seconds)}."
+        return f"You logged in {span(facts.time - since)} ago; the limit is {span(self.seconds)}."
 
 
-def _since(identity: Identity | None) -> float | None:
-    since: object = None if identity is None else identity.auth_time
-    return float(since) if isinstance(since, int | float) and not isinstance(since, bool) else None
+def _since(facts: Facts) -> float | None:
+    """The later of the login and the second factor, as far as they are known and not ahead of us."""
+    identity = facts.identity
+    if identity is None:
+        return None
+    login = _usable(identity.auth_time, facts.time)
+    second = _usable(identity.second_factor_at, facts.time)
+    return login if second is None or (login is not None and login > second) else second
 
 
-def _span(seconds: float) -> str:
-    whole = max(0, round(seconds))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if whole >= 2 * size:
-            return f"{whole // size} {unit}"
-    return f"{whole} s"
+def _usable(at: object, now: float) -> float | None:
+    if isinstance(at, float | int) and not isinstance(at, bool):
+        return at if at <= now + SKEW else None
+    return None

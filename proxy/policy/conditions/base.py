@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 from proxy.model.facts import Facts
 from proxy.model.identity import Identity
@@ -17,12 +16,13 @@ from proxy.policy.asker import Asker, Kind
 from proxy.policy.logic import EITHER, FALSE, TRUE, UNKNOWN, Value
 
 Predicate = Callable[[Facts], bool]
+SKEW = 60.0  # seconds that somebody else's clock may be ahead of ours
 
 
 class Condition(ABC):
     """One thing a rule asks for. `name` is its key in the configuration."""
 
-    name: ClassVar[str]
+    name: str
 
     @abstractmethod
     def settled(self, asker: Asker) -> Value | None:
@@ -43,6 +43,10 @@ class Condition(ABC):
     @abstractmethod
     def explain(self, facts: Facts, asker: Asker, value: Value) -> str:
         """A sentence for the one who asks, given the value the condition has."""
+
+    def remedy(self, facts: Facts, asker: Asker, value: Value) -> str:
+        """A sentence on how to mend it, "" when the refusal's own says enough."""
+        return ""
 
     def can_hold(self, asker: Asker) -> bool | Predicate:
         """The true bit."""
@@ -150,3 +154,12 @@ def either(items: Sequence[str], limit: int = 5) -> str:
 def told(asker: Asker, items: Sequence[str], kind: str) -> str:
     """What a rule lists, for a sentence; to nobody in particular only what kind of thing it lists."""
     return either(items) if asker.identity is not None else f"the {kind} this rule names"
+
+
+def span(seconds: float) -> str:
+    """A length of time for people: `40 s`, `3 min`, `5 h`, `2 d`."""
+    whole = max(0, round(seconds))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if whole >= 2 * size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"

@@ -60,16 +60,29 @@ class Not(Condition):
                 left.append(answer)
         return _all(tuple(left)) if left else True
 
+    @property
+    def inside(self) -> Sequence[Condition]:
+        """The conditions that do not all hold."""
+        return self._conditions
+
     def leaves(self) -> Sequence[Condition]:
         """The conditions inside, to the bottom."""
         return [leaf for condition in self._conditions for leaf in condition.leaves()]
 
+    def _telling(self, facts: Facts, asker: Asker, value: Value) -> Sequence[Condition]:
+        """Those inside that decide it: one that holds does so because of those inside that do not, one that is unknown
+        because of the unknown ones."""
+        return [inner for inner in self._conditions if inner.value(facts, asker) == negate(value)]
+
+    def remedy(self, facts: Facts, asker: Asker, value: Value) -> str:
+        """How to mend those inside that decide it."""
+        found = (inner.remedy(facts, asker, negate(value)) for inner in self._telling(facts, asker, value))
+        return " ".join(dict.fromkeys(filter(None, found)))
+
     def explain(self, facts: Facts, asker: Asker, value: Value) -> str:
         """A sentence for the one who asks: about those inside that decide it."""
-        # One that holds does so because of those inside that do not, one that is unknown because of the unknown ones.
-        inner = [(condition, condition.value(facts, asker)) for condition in self._conditions]
-        telling = [pair for pair in inner if pair[1] == negate(value)]
-        said = " ".join(condition.explain(facts, asker, found) for condition, found in telling)
+        telling = self._telling(facts, asker, value)
+        said = " ".join(inner.explain(facts, asker, negate(value)) for inner in telling)
         return said if value == TRUE else f"This rule makes an exception: {said}"
 
 
