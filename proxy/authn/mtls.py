@@ -20,7 +20,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509 import verification
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from proxy.authn.certification_path import Link, Path, link, may_issue, paths
 from proxy.authn.revocation import RevocationLists
@@ -129,6 +129,7 @@ class CertificateVerifier:
         return Certificate(
             sha256=leaf.fingerprint(hashes.SHA256()).hex(),
             serial=f"{leaf.serial_number:x}",
+            subject_serial=_subject_serial(leaf),
             names=names,
             not_after=path[0].not_after,
             good_until=min(ends, self._lists.good_until(path, now)),
@@ -174,6 +175,16 @@ def _digest(chain: Sequence[bytes]) -> bytes:
         digest.update(len(der).to_bytes(8, "big"))
         digest.update(der)
     return digest.digest()
+
+
+def _subject_serial(leaf: x509.Certificate) -> str:
+    """The serialNumber of the subject, by which a certificate may name a device; "" unless there is exactly one."""
+    try:
+        found = leaf.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)
+    except ValueError:
+        return ""
+    value = found[0].value if len(found) == 1 else ""
+    return value if isinstance(value, str) else ""
 
 
 def _time_problem(path: Path, now: float) -> Reason | None:
