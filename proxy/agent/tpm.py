@@ -1,0 +1,140 @@
+"""A key in TPM 2.0, made there and unable to leave it, through the commands of tpm2-tools.
+
+The private part exists outside only wrapped by the TPM (`tpm.priv`), so a copy of the folder is worth nothing on
+another machine. TPM 2.0 Library, parts 1 (§23, protected storage) and 3 (TPM2_Create, TPM2_Sign).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from proxy.agent.errors import AgentError
+from proxy.agent.home import Home
+from proxy.agent.keys import as_jwk, raw, verifies
+from proxy.agent.probe import SYSTEM_PATH
+
+DEVICE: Final = "/dev/tpmrm0"  # the kernel's resource manager; owned by the group tss on most distributions
+PUBLIC: Final = "tpm.pub"
+PRIVATE: Final = "tpm.priv"
+_TOOLS: Final = ("tpm2_createprimary", "tpm2_create", "tpm2_load", "tpm2_sign", "tpm2_readpublic", "tpm2_flushcontext")
+_ATTRIBUTES: Final = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|sign"
+_PATIENCE: Final = 60.0  # seconds: some TPMs take several for a primary key
+
+
+class TpmUnusable(AgentError):
+    """There is a TPM, or there should be one, but it cannot be used. The text says what to change."""
+
+
+def interface(environment: Mapping[str, str], device: Path = Path(DEVICE)) -> str:
+    """How to reach this machine's TPM, as tpm2-tools write it; "" when it has none. Raises TpmUnusable."""
+    named = environment.get("TPM2TOOLS_TCTI", "")
+    if not named and not device.exists():
+        return ""
+    missing = [tool for tool in _TOOLS if shutil.which(tool, path=SYSTEM_PATH) is None]
+    if missing:
+        raise TpmUnusable(f"{missing[0]} was not found: install tpm2-tools (Debian, Ubuntu, Fedora: tpm2-tools)")
+    if not named and not os.access(device, os.R_OK | os.W_OK):
+        raise TpmUnusable(f"{device} may not be opened: add yourself to its group (usually tss) and log in again")
+    return named or f"device:{device}"
+
+
+class TpmKey:
+    """A key in the TPM at `tcti`, from its two files in `home`. Loaded when it is first used."""
+
+    storage: Final = "tpm"
+
+    def __init__(self, home: Home, tcti: str) -> None:
+        self._home = home
+        self._tcti = tcti
+        self._turn = threading.Lock()  # one command at a time: without a resource manager a TPM holds three objects
+        with tempfile.TemporaryDirectory(prefix="ostiary-") as folder:
+            self._load(Path(folder))
+            self._public = self._read_public(Path(folder))
+        self.public = as_jwk(self._public)
+
+    @classmethod
+    def create(cls, home: Home, tcti: str) -> TpmKey:
+        """Make a key and keep its wrapped form. Raises TpmUnusable."""
+        with tempfile.TemporaryDirectory(prefix="ostiary-") as name:
+            folder = Path(name)
+            _primary(folder, tcti)
+            _run(
+                folder,
+                tcti,
+                *("tpm2_create", "-Q", "-C", "primary.ctx", "-G", "ecc256:ecdsa-sha256", "-g", "sha256"),
+                *("-a", _ATTRIBUTES, "-u", PUBLIC, "-r", PRIVATE),
+            )
+            for part in (PUBLIC, PRIVATE):
+                home.write(part, (folder / part).read_bytes())
+        return cls(home, tcti)
+
+    def sign(self, message: bytes) -> bytes:
+        """See `DeviceKey`. The key is loaded anew each time, so a TPM that was reset meanwhile is no trouble."""
+        with self._turn, tempfile.TemporaryDirectory(prefix="ostiary-") as name:
+            folder = Path(name)
+            self._load(folder)
+            (folder / "digest").write_bytes(hashlib.sha256(message).digest())
+            _run(
+                folder,
+                self._tcti,
+                *("tpm2_sign", "-Q", "-c", "key.ctx", "-g", "sha256", "-s", "ecdsa", "-f", "plain"),
+                *("-d", "-o", "signature", "digest"),
+            )
+            signature = (folder / "signature").read_bytes()
+        if not verifies(self._public, signature, message):
+            raise TpmUnusable("the TPM gave a signature that is not by this device's key: enrol again with --replace")
+        return raw(signature)
+
+    def _load(self, folder: Path) -> None:
+        for part in (PUBLIC, PRIVATE):
+            (folder / part).write_bytes(self._home.read(part))
+        _primary(folder, self._tcti)
+        _run(
+            folder,
+            self._tcti,
+            *("tpm2_load", "-Q", "-C", "primary.ctx", "-u", PUBLIC, "-r", PRIVATE, "-c", "key.ctx"),
+        )
+
+    def _read_public(self, folder: Path) -> ec.EllipticCurvePublicKey:
+        _run(folder, self._tcti, "tpm2_readpublic", "-Q", "-c", "key.ctx", "-f", "pem", "-o", "key.pem")
+        public = load_pem_public_key((folder / "key.pem").read_bytes())
+        if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
+            raise TpmUnusable(f"{self._home.path / PUBLIC} is not a P-256 key: enrol again with --replace")
+        return public
+
+
+def _primary(folder: Path, tcti: str) -> None:
+    """The storage key all else is wrapped with: the same each time, derived from the TPM's own seed."""
+    _run(folder, tcti, "tpm2_createprimary", "-Q", "-C", "o", "-g", "sha256", "-G", "ecc256", "-c", "primary.ctx")
+
+
+def _run(folder: Path, tcti: str, *command: str) -> None:
+    """Run one command in `folder`; objects it left in the TPM are flushed. Raises TpmUnusable."""
+    environment = {"PATH": SYSTEM_PATH, "LC_ALL": "C", "TPM2TOOLS_TCTI": tcti, "TSS2_LOG": "all+NONE"}
+    for words in (command, ("tpm2_flushcontext", "--transient-object")):
+        try:
+            done = subprocess.run(  # noqa: S603 -- fixed words, found on the system's own path
+                [shutil.which(words[0], path=SYSTEM_PATH) or words[0], *words[1:]],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_PATIENCE,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise TpmUnusable(f"the TPM cannot be used: {words[0]}: {error}") from error
+        if done.returncode != 0 and words is command:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise TpmUnusable(f"the TPM cannot be used: {words[0]}: {said[0] if said else 'failed'}"[:300])
