@@ -7,7 +7,7 @@ type or form is *unknown*, never guessed at, and unknown never helps anybody in.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from proxy.authn import tokens
 from proxy.authn.errors import LoginRefused, TokenInvalid
 from proxy.model.identity import Identity
-from proxy.settings.schema import Provider
+from proxy.settings.schema import Mfa, Provider
 
 # Protocol fields: they speak about the token, not about the person.
 _PROTOCOL = frozenset(
@@ -45,6 +45,8 @@ def identity_from(claims: Mapping[str, Any], provider: Provider) -> Mapped:
         raise LoginRefused(f"provider {provider.name}: {error}; see login.providers[].claims.subject") from None
     email = _email(claims, provider)
     groups, notes = _groups(claims, provider)
+    acr = told if isinstance(told := claims.get("acr"), str) else ""
+    amr = tuple(listed) if _is_texts(listed := claims.get("amr")) else ()
     return Mapped(
         Identity(
             kind="person",
@@ -56,11 +58,20 @@ def identity_from(claims: Mapping[str, Any], provider: Provider) -> Mapped:
             unknown=frozenset({"groups"}) if groups is None else frozenset(),
             claims=_passed_through(claims, provider),
             auth_time=tokens.moment(claims, "auth_time") if "auth_time" in claims else None,
-            acr=acr if isinstance(acr := claims.get("acr"), str) else "",
-            amr=tuple(amr) if _is_texts(amr := claims.get("amr")) else (),
+            acr=acr,
+            amr=amr,
+            mfa=several_factors(provider.mfa, acr, amr),
         ),
         notes,
     )
+
+
+def several_factors(mfa: Mfa, acr: str, amr: Sequence[str]) -> bool | None:
+    """Whether a login took several factors, by the provider's setting `mfa`. None is unknown: the provider told
+    nothing that the setting looks at."""
+    if (acr and acr in mfa.acr) or not set(mfa.amr).isdisjoint(amr):
+        return True
+    return False if (acr and mfa.acr) or (amr and mfa.amr) else None
 
 
 def lookup(claims: Mapping[str, Any], path: str) -> Any:

@@ -20,6 +20,7 @@ from authlib.oauth2.rfc6749.parameters import (  # type: ignore[import-untyped] 
 
 from proxy.authn import claims as claim_mapping
 from proxy.authn import tokens as token_checks
+from proxy.authn.device_claims import device_claims
 from proxy.authn.discovery import Discovery, Metadata
 from proxy.authn.errors import LoginRefused, ProviderMisconfigured, ProviderUnavailable, UnknownKey
 from proxy.authn.fetch import Fetcher
@@ -27,6 +28,7 @@ from proxy.authn.jwks import KeyCache
 from proxy.authn.keys import ASYMMETRIC
 from proxy.authn.token_endpoint import TokenEndpoint, Tokens
 from proxy.authn.tokens import Expected, LogoutToken
+from proxy.model.device import Observation
 from proxy.model.identity import Identity
 from proxy.settings.schema import Provider
 
@@ -40,12 +42,14 @@ _RESERVED = frozenset(
 
 class LoginResult(msgspec.Struct, frozen=True, kw_only=True):
     """Who logged in (`identity.session` is ""), what to keep for renewal, the provider's own session id ("" when it
-    has none), and for how many seconds the access token lasts (None: not told)."""
+    has none), for how many seconds the access token lasts (None: not told), and what the provider says about the
+    device now."""
 
     identity: Identity
     tokens: Tokens
     provider_sid: str = ""
     expires_in: float | None = None
+    device: dict[str, Observation] = {}
 
 
 class OidcProvider:
@@ -133,7 +137,8 @@ class OidcProvider:
             raise LoginRefused("the provider gave no ID token: the scope must include openid")
         expected = self._expected(nonce=nonce, access_token=grant.access_token, max_age=max_age)
         claims = await self._verified(grant.id_token, expected)
-        mapped = claim_mapping.identity_from(await self._completed(claims, grant.access_token, metadata), self.settings)
+        told = await self._completed(claims, grant.access_token, metadata)
+        mapped = claim_mapping.identity_from(told, self.settings)
         for note in mapped.notes:
             LOG.warning("provider %s, subject %s: %s", self.name, mapped.identity.subject, note)
         return LoginResult(
@@ -147,6 +152,7 @@ class OidcProvider:
             ),
             provider_sid=_provider_sid(claims),
             expires_in=grant.expires_in,
+            device=device_claims(told, self.settings, self._clock()),
         )
 
     async def refresh(self, tokens: Tokens, identity: Identity) -> LoginResult:
@@ -174,11 +180,17 @@ class OidcProvider:
             raise LoginRefused("the renewed tokens belong to somebody else (subject)")
         return LoginResult(
             identity=msgspec.structs.replace(
-                fresh, session=identity.session, auth_time=identity.auth_time, acr=identity.acr, amr=identity.amr
+                fresh,
+                session=identity.session,
+                auth_time=identity.auth_time,
+                acr=identity.acr,
+                amr=identity.amr,
+                mfa=claim_mapping.several_factors(self.settings.mfa, identity.acr, identity.amr),
             ),
             tokens=renewed,
             provider_sid=_provider_sid(claims),
             expires_in=grant.expires_in,
+            device=device_claims(claims, self.settings, self._clock()),
         )
 
     async def logout_url(self, *, id_token: str, post_logout_redirect_uri: str, state: str) -> str | None:

@@ -72,10 +72,12 @@ def sentence(attribute: str, facts: Facts, wanted: str, why: Shortcoming | None,
     """
     found = None if facts.device is None else facts.device.attributes.get(attribute)
     if found is None:
-        return f"Nothing is known about {_noun(attribute)}."
+        noun = _noun(attribute)
+        clause = noun.split(" ")[0] in ("how", "when", "whether", "which", "whose")
+        return f"It is not known {noun}." if clause else f"Nothing is known about {noun}."
     told = f"{_told_by(found.source)} {_ago(found, facts.time)}"
     if why is Shortcoming.TYPE:
-        return f"What is known about {_noun(attribute)} cannot be compared ({told}; {wanted})."
+        return f"What is told of this device cannot be used for {attribute} ({told}; {wanted})."
     limit = _limit(why, needed)
     note = "; ".join(part for part in (told, limit, "" if limit else wanted) if part)
     return f"{_value(attribute, found, facts.time)} ({note})."
@@ -88,7 +90,7 @@ def _limit(why: Shortcoming | None, needed: Pedigree) -> str:
     if why is Shortcoming.FUTURE:
         return "a time that has not come yet: a clock is wrong"
     if why is Shortcoming.OLD and needed.max_age is not None:
-        return f"at most {span(needed.max_age)} ago is asked"
+        return f"at most {span(needed.max_age)} old is asked"
     if why is Shortcoming.SOURCE:
         return f"the word of {either([_source(one) for one in sorted(needed.sources)])} is asked"
     if why is Shortcoming.ASSURANCE:

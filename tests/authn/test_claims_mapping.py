@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.authn.claims import canonical_email, identity_from, renewed_by_userinfo, with_userinfo
+from proxy.authn.device_claims import device_claims
 from proxy.authn.errors import LoginRefused
+from proxy.model.device import Assurance, Observation
 from proxy.model.identity import Identity
 from proxy.settings import schema
 
@@ -99,3 +101,82 @@ def test_userinfo_never_lends_its_verification_to_another_address(
                 said["email"] for said in (token, userinfo) if said.get("email_verified") is True and "email" in said
             ]
             assert merged["email"] in vouched
+
+
+# --- how strongly, and from what ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("claims", "mfa", "several"),
+    [
+        ({"amr": ["pwd", "mfa"]}, {}, True),
+        ({"amr": ["pwd"]}, {}, False),
+        ({}, {}, None),
+        ({"amr": []}, {}, None),
+        ({"amr": "mfa"}, {}, None),  # a text where a list belongs tells nothing
+        ({"amr": ["mfa", 1]}, {}, None),
+        ({"acr": "phr"}, {"acr": ["phr", "phrh"]}, True),
+        ({"acr": "0"}, {"acr": ["phr"]}, False),
+        ({"acr": ["phr"]}, {"acr": ["phr"]}, None),
+        ({"acr": "phr"}, {}, None),  # the setting does not look at acr
+        ({"acr": "0", "amr": ["hwk"]}, {"acr": ["phr"], "amr": ["hwk"]}, True),
+        ({"amr": ["mfa"]}, {"amr": [], "acr": ["phr"]}, None),
+        ({"acr": "", "amr": ["pwd"]}, {"acr": [""]}, False),
+    ],
+)
+def test_several_factors_by_the_providers_word(claims: dict[str, Any], mfa: dict[str, Any], several: object) -> None:
+    assert identity_from({"sub": "u", **claims}, provider(mfa=mfa)).identity.mfa is several
+
+
+def test_what_a_provider_says_about_the_device() -> None:
+    mapping = {
+        "managed": "device.managed",
+        "os_version": "device.version",
+        "tags": "device.tags",
+        "custom.floor": "floor",
+    }
+    told = {"iat": 1000, "device": {"managed": True, "version": "14.2", "tags": ["loaner"]}, "floor": 3}
+    found = device_claims(told, provider(device=mapping), 1010.0)
+    seen = {"source": "claims:corp", "observed": 1000.0, "expires": 1010.0 + 12 * 3600, "assurance": Assurance.MANAGED}
+    assert found == {
+        "managed": Observation(value=True, **seen),
+        "os_version": Observation(value="14.2", **seen),
+        "tags": Observation(value=("loaner",), **seen),
+        "custom.floor": Observation(value=3, **seen),
+    }
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("managed", "true"),
+        ("managed", 1),
+        ("managed", [True]),
+        ("managed", None),
+        ("score", "80"),
+        ("score", True),
+        ("score", 1e300),
+        ("os", 14),
+        ("os", ""),
+        ("os", "li\nnux"),
+        ("os", "x" * 257),
+        ("os_version", 14.2),
+        ("os_version", "14.2-beta"),
+        ("tags", {"loaner": True}),
+        ("tags", ["a", 1]),
+        ("tags", ["a"] * 65),
+        ("last_seen", "2026-01-01"),
+        ("custom.x", {"a": 1}),
+    ],
+)
+def test_a_claim_of_another_type_says_nothing(attribute: str, value: object) -> None:
+    assert device_claims({"c": value}, provider(device={attribute: "c"}), 1010.0) == {}
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "iat"]), JSON))
+def test_any_json_makes_sane_observations_or_none(claims: dict[str, Any]) -> None:
+    found = device_claims(claims, provider(device={"managed": "a", "score": "b", "custom.c": "a"}), 1010.0)
+    for attribute, one in found.items():
+        assert one.observed <= 1010.0
+        assert isinstance(one.value, {"managed": bool, "score": int | float}.get(attribute, object))
+    assert msgspec.json.decode(msgspec.json.encode(found), type=dict[str, Observation]) == found
