@@ -66,13 +66,19 @@ def check_against_configuration(placed: Sequence[Placed], configuration: Configu
         surroundings.source(one)
         surroundings.certificates(one)
         surroundings.reachable(one)
+        surroundings.workloads(one)
 
 
 class _Surroundings:
     """What routes depend on, worked out once."""
 
     def __init__(self, configuration: Configuration) -> None:
-        self.client_ca = any(listener.tls and listener.tls.client_ca for listener in configuration.listeners)
+        workloads = configuration.workloads
+        self.issuers = frozenset(one.name for one in workloads.issuers)
+        self.trust_domains = frozenset(domain.name for domain in workloads.trust_domains)
+        self.client_ca = bool(workloads.trust_domains) or any(
+            listener.tls and listener.tls.client_ca for listener in configuration.listeners
+        )
         self.cleartext = any(listener.cleartext == "proxy" and not listener.tls for listener in configuration.listeners)
         self.providers = bool(configuration.login.providers)
         self.ports = self._ports(configuration)
@@ -117,6 +123,24 @@ class _Surroundings:
                 ("client_certificate",), "no listener asks for client certificates", "give a listener tls.client_ca"
             )
 
+    def workloads(self, one: Placed) -> None:
+        """Names by token need their issuer, an upstream's SPIFFE ID its trust domain."""
+        for list_name, rules in (("allow", one.route.allow), ("deny", one.route.deny)):
+            for index, rule in enumerate(rules):
+                for position, name in enumerate(rule.services or ()):
+                    issuer, colon, _ = name.partition(":")
+                    if colon and "://" not in name and issuer not in self.issuers:
+                        known = ", ".join(sorted(self.issuers)) or "none"
+                        place = (list_name, index, "services", position)
+                        one.error(place, f'"{issuer}" is no issuer of workloads', f"workloads.issuers has: {known}")
+        spiffe_id = one.route.upstream_tls.spiffe_id
+        if spiffe_id is not None and spiffe_id.removeprefix("spiffe://").partition("/")[0] not in self.trust_domains:
+            one.error(
+                ("upstream_tls", "spiffe_id"),
+                f"the trust domain of {spiffe_id} has no bundle",
+                "name it under workloads.trust_domains",
+            )
+
     def reachable(self, one: Placed) -> None:
         """Warn of a route that refuses everybody."""
         route = one.route
@@ -134,12 +158,12 @@ class _Surroundings:
 
     def unusable(self, rule: Rule) -> str:
         """Why a rule can never hold here, or ""."""
-        if rule.services is not None and not self.client_ca:
+        if rule.services is not None and not self.client_ca and not self.issuers:
             return f'rule "{rule.name}" wants a service, but no listener asks for client certificates'
         people = [name for name in OF_PEOPLE if getattr(rule, name) is not None]
         if people and not self.providers:
             return f'rule "{rule.name}" wants a person, but there is no login provider'
-        if rule.authenticated and not self.providers and not self.client_ca:
+        if rule.authenticated and not self.providers and not self.client_ca and not self.issuers:
             return f'rule "{rule.name}" wants a login, but there is no login provider'
         return ""
 

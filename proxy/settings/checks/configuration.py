@@ -21,7 +21,7 @@ LONGEST_ASSERTION = 300.0
 def check_configuration(configuration: Configuration) -> Findings:
     """Everything that can be said about `ostiary.yaml` alone."""
     for index, listener in enumerate(configuration.listeners):
-        yield from _listener(("listeners", index), listener)
+        yield from _listener(("listeners", index), listener, svids=bool(configuration.workloads.trust_domains))
     yield from _listeners_together(configuration)
     yield from _login(configuration)
     yield from check_devices(configuration.devices)
@@ -35,7 +35,7 @@ def check_configuration(configuration: Configuration) -> Findings:
 # --- listeners ---------------------------------------------------------------------------------------------------
 
 
-def _listener(at: Path, listener: Listener) -> Findings:
+def _listener(at: Path, listener: Listener, *, svids: bool) -> Findings:
     yield from form((*at, "address"), forms.host_port, listener.address)
     for index, cidr in enumerate(listener.trusted_proxies):
         here = (*at, "trusted_proxies", index)
@@ -51,7 +51,7 @@ def _listener(at: Path, listener: Listener) -> Findings:
         yield Finding(
             (*at, "tls", "client_crl"), '"client_crl" has no effect without "client_ca"', "add: client_ca: …", key=True
         )
-    if listener.tls.client_ca is None and listener.tls.client_certificate == "required":
+    if listener.tls.client_ca is None and not svids and listener.tls.client_certificate == "required":
         yield Finding(
             (*at, "tls", "client_certificate"),
             "client certificates are required but no authority is named",

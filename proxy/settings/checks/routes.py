@@ -11,7 +11,9 @@ from proxy.settings import forms
 from proxy.settings.checks.finding import Finding, Findings, form
 from proxy.settings.checks.rules import check_rule, known_provider
 from proxy.settings.document import Path
-from proxy.settings.schema import HeaderEdits, Redirect, Route, WeightedUpstream
+from proxy.settings.schema import HeaderEdits, Redirect, Route, UpstreamTls, WeightedUpstream
+
+_SPIFFE_ID = re.compile(r"spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)+")
 
 RESERVED = ("/.ostiary", "/.well-known/ostiary")
 """Prefixes that are the proxy's own on every host."""
@@ -90,11 +92,22 @@ def _upstream_tls(route: Route, urls: list[str]) -> Findings:
     if (tls.cert is None) != (tls.key is None):
         missing = "key" if tls.key is None else "cert"
         yield Finding(at, f'"upstream_tls" needs "{missing}" too', "a client certificate has two files", key=True)
-    used = any((tls.ca, tls.cert, tls.key, tls.server_name))
+    used = any((tls.ca, tls.cert, tls.key, tls.server_name, tls.spiffe_id))
     if used and urls and not any(url.startswith("https:") for url in urls):
         yield Finding(at, '"upstream_tls" has no effect: no upstream is https', "write to: https://…", key=True)
     if tls.server_name is not None:
         yield from form((*at, "server_name"), forms.host_name, tls.server_name)
+    if tls.spiffe_id is not None:
+        yield from _spiffe_id((*at, "spiffe_id"), tls)
+
+
+def _spiffe_id(at: Path, tls: UpstreamTls) -> Findings:
+    if not _SPIFFE_ID.fullmatch(tls.spiffe_id or "") or not {".", ".."}.isdisjoint((tls.spiffe_id or "").split("/")):
+        yield Finding(at, f'"{tls.spiffe_id}" is not the SPIFFE ID of a workload', "write spiffe://domain/path")
+    for name in ("ca", "server_name"):
+        if getattr(tls, name) is not None:
+            hint = f'remove "{name}": the certificate must have this SPIFFE ID, by the bundle of its trust domain'
+            yield Finding(at, f'"spiffe_id" contradicts "{name}"', hint, key=True)
 
 
 def _redirect(redirect: Redirect, source: str) -> Findings:

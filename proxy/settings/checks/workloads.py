@@ -12,6 +12,10 @@ from proxy.settings.resolve import is_url
 from proxy.settings.schema import TokenIssuer, Workloads
 
 _SERVICE = re.compile(r"(?:[A-Za-z0-9._/:@-]|\{[A-Za-z0-9_.:/-]+\})+")
+_PLACEHOLDER = re.compile(r"\{[^{}]+\}")
+_MAX_STARS = 8
+# Anybody at all can get a token of these, for any audience.
+_FOR_EVERYBODY = ("https://token.actions.githubusercontent.com", "https://gitlab.com", "https://accounts.google.com")
 
 
 def check_workloads(workloads: Workloads) -> Findings:
@@ -43,6 +47,15 @@ def _issuer(at: Path, one: TokenIssuer) -> Findings:
         )
     elif one.service.startswith("spiffe:"):
         yield Finding((*at, "service"), "a SPIFFE ID is proved by its trust domain", "name it under trust_domains")
+    else:
+        yield from _service((*at, "service"), one.service)
+    if one.name == "spiffe":
+        yield Finding((*at, "name"), 'an issuer cannot be called "spiffe"', "its names would read like SPIFFE IDs")
+    for name, wanted in one.claims.items():
+        yield from _required((*at, "claims", name), wanted)
+    if not one.claims and one.issuer in _FOR_EVERYBODY:
+        hint = "require claims that only your own jobs have, such as claims: {repository_owner: acme}"
+        yield Finding(at, f"anybody in the world can get a token of {one.issuer}", hint)
     for index, algorithm in enumerate(one.algorithms):
         if algorithm not in ALGORITHMS:
             yield Finding(
@@ -54,3 +67,27 @@ def _issuer(at: Path, one: TokenIssuer) -> Findings:
         yield from form((*at, "jwks"), forms.protected_url, one.jwks)
     if one.longest <= 0:
         yield Finding((*at, "longest"), '"longest" must be longer than nothing')
+    if one.reuse is not None and one.reuse > one.longest:
+        yield Finding((*at, "reuse"), '"reuse" is longer than any token may live ("longest")', "", "warning")
+
+
+def _service(at: Path, pattern: str) -> Findings:
+    between = _PLACEHOLDER.split(pattern)
+    if any("/" not in text and ":" not in text and "@" not in text for text in between[1:-1]):
+        yield Finding(
+            at, f'"{pattern}" could make one name of different claims', "put a /, : or @ between two claims in braces"
+        )
+    segments = _PLACEHOLDER.sub("x", pattern).split("/")
+    if not {"", ".", ".."}.isdisjoint(segments):
+        yield Finding(at, f'"{pattern}" has a segment that is empty, . or ..', "such as ci/{repository}")
+
+
+def _required(at: Path, wanted: object) -> Findings:
+    values = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+    if not values:
+        yield Finding(at, "the list is empty, so no token would do", "name at least one value")
+    for value in values:
+        if not isinstance(value, str | bool | int | float):
+            yield Finding(at, f"{value!r} cannot be compared", "write a text, a number, true or false")
+        elif isinstance(value, str) and ("**" in value or value.count("*") > _MAX_STARS):
+            yield Finding(at, f'"{value}" has ** or too many *', "one * stands for part of a segment between / or :")

@@ -36,7 +36,7 @@ class Conditions(Strict, frozen=True, kw_only=True):
     domains: NonEmpty | None = None  # of the verified e-mail address
     groups: NonEmpty | None = None
     claims: dict[str, Any] | None = None  # name (dots reach inside) → value or list of values
-    services: NonEmpty | None = None  # spiffe://… or DNS names; `*` as a last path segment or first label
+    services: NonEmpty | None = None  # spiffe://…, DNS names, ISSUER:name by token; `*` as last segment, first label
     providers: NonEmpty | None = None
     authenticated: bool | None = None  # any person or service
     anyone: bool | None = None  # even nobody

@@ -20,13 +20,13 @@ class TrustDomain(Strict, frozen=True, kw_only=True):
 
 class TokenIssuer(Strict, frozen=True, kw_only=True):
     """An OIDC issuer whose tokens name services: CI systems, Kubernetes clusters. `service` makes the name from claims,
-    as in `ci/{repository}`; rules list it under `services`."""
+    as in `ci/{repository}`; rules list it with the issuer's name in front, as in `github:ci/acme/app`."""
 
     name: PlainName
     issuer: str
     audiences: NonEmpty
     service: str  # letters, digits and -._/:@ with {claim} in between
-    claims: dict[str, Any] = {}  # required: claim → value, or list of values; `*` stands for any part of a path segment
+    claims: dict[str, Any] = {}  # required: claim → value, or list of values; `*` stands for anything but / and :
     algorithms: tuple[str, ...] = ("RS256", "ES256", "PS256", "EdDSA")
     ca: str | None = None  # PEM file; default: the system's authorities
     jwks: str | None = None  # https URL or file with the keys, for an issuer without discovery
