@@ -1,5 +1,21 @@
 """The inventory: which devices there are, what is known of each, from whom and since when.
 
-Owns device records and their stores, the merging of what several sources say, enrolment, signed reports and the
-management systems that are asked. Must not know: HTTP of our own pages, routes, rules.
+Owns the record of a device (`record` ◇), its stores behind one contract (`store`: `memory`, `sqlite`), what a worker
+holds in memory (`inventory` ◇), the merging of what several sources say (`merge` ◇), what the gateway asks on the way
+of a request (`view`), how a device becomes known (`enrolment` ◇, `attestation` ◇), what it may tell about itself (`jws`
+◇, `reports` ◇), what management systems tell (`observing`, `management/`), and the one service over all this
+(`service`).
+
+Must not know: HTTP of our own pages, routes, rules.
+
+Where to add: another attribute → `model/device.py`, and its sentence in `mending`; another way a certificate names a
+device → `view`; another store → a module like `sqlite.py`, a row in `store.open_device_store`, and its name in
+`tests/devices/device_people.py`.
+
+What counts
+-----------
+* A device that is revoked is nobody: its key, its certificate and its reports count for nothing, in every worker.
+* What a device says of itself counts once it is approved; until then only what others say about it does.
+* The serial number a device enrols with is its own word. Management systems and certificates find a device by its
+  serial only after an administrator approved that very device, or the management system told us of it.
 """

@@ -1,0 +1,103 @@
+"""What management systems tell of devices, and which device they mean."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from proxy.devices.errors import DeviceRefused
+from proxy.devices.record import MANAGEMENT, DeviceRecord, Statement, added, known_serial
+from proxy.devices.reports import checked
+from proxy.devices.store import DeviceStore
+from proxy.devices.view import View
+from proxy.model.device import Assurance, Value
+
+_EXPIRY: Final = 24 * 3600.0  # seconds, for a system that is not in the settings any more
+_OURS: Final = frozenset(("id", "approved", "last_seen", "tags"))
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class Observing(View):
+    """A part of `service.Devices`. Raises StoreUnavailable, and DeviceRefused for what cannot be meant."""
+
+    store: DeviceStore
+    _announce: Callable[[str], Awaitable[None]]
+
+    async def observe(
+        self, source: str, matches: Mapping[str, str], values: Mapping[str, Value], observed: float, now: float
+    ) -> str:
+        """Take in what the management system `source` (its name in the settings) says of one device; what it said
+        before of other attributes stays until it expires. Returns the device's id.
+
+        `matches` says which device: `id` (its id there), `serial`, `cert_sha256`, or `email` and `name` together; the
+        first that is known decides. A device nobody knows is added, without a key. A revoked one stays revoked.
+        """
+        for name in values:
+            if name in _OURS:
+                raise DeviceRefused(f"{name!r} is not for a management system to say")
+        said = Statement(
+            source=MANAGEMENT + source,
+            observed=min(observed, now),
+            expires=min(observed, now) + self._expiry(source),
+            assurance=Assurance.MANAGED,
+            values=checked(values),
+        )
+        device = await self._meant(matches)
+        if device and await self.store.change(device, lambda old: _told(old, said, matches)) is not None:
+            await self._announce(device)
+            return device
+        record = _told(self._unheard_of(matches, now), said, matches)
+        await self.store.add(record)
+        await self._announce(record.id)
+        return record.id
+
+    def _expiry(self, source: str) -> float:
+        return next((float(one.expiry) for one in self._settings.management if one.name == source), _EXPIRY)
+
+    async def _meant(self, matches: Mapping[str, str]) -> str:
+        """The id of the device that is meant, "" when nobody knows it. What a device says of itself finds nothing."""
+        inventory = self._inventory
+        device = (
+            inventory.by_id(matches.get("id", ""))
+            or inventory.by_serial(matches.get("serial", ""))
+            or inventory.by_certificate(matches.get("cert_sha256", "").lower())
+        )
+        email, name = matches.get("email", "").lower(), matches.get("name", "")
+        if device or not (email and name) or known_serial(matches.get("serial", "")):
+            return device
+        found = [each.id for each in await self.store.of_email(email) if each.vouched and each.name == name]
+        return found[0] if len(found) == 1 else ""
+
+    def _unheard_of(self, matches: Mapping[str, str], now: float) -> DeviceRecord:
+        theirs = matches.get("id", "")
+        return DeviceRecord(
+            id=theirs if _ID.fullmatch(theirs) else secrets.token_hex(16),
+            label=matches.get("email", ""),
+            email=matches.get("email", "").lower(),
+            name=matches.get("name", "")[:64],
+            serial=matches.get("serial", "")[:64],
+            vouched=True,
+            approved=self._settings.enrolment == "open",
+            created=now,
+        )
+
+
+def _told(old: DeviceRecord, said: Statement, matches: Mapping[str, str]) -> DeviceRecord:
+    """The record with what was said, and with the id it has there."""
+    theirs = matches.get("id", "")
+    aliases = old.aliases
+    if _ID.fullmatch(theirs) and theirs != old.id and theirs not in aliases:
+        aliases = (*aliases, theirs)[-8:]
+    certificate = said.values.get("cert_sha256", matches.get("cert_sha256", ""))
+    system = said.values.get("os", old.os)
+    return msgspec.structs.replace(
+        added(old, said),
+        aliases=aliases,
+        cert_sha256=str(certificate).lower() or old.cert_sha256,
+        os=old.os or str(system),
+        last_seen=max(old.last_seen, said.observed),
+    )

@@ -1,0 +1,200 @@
+"""What is known of the device a request comes from, and whether a session may be used from there.
+
+Asked on the way of every request: nothing here waits, and every answer is O(1).
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Final, NamedTuple
+
+from proxy.devices.inventory import Inventory
+from proxy.devices.merge import merge
+from proxy.devices.record import AGENT, CERTIFICATE, DeviceRecord, Statement, inventory_statement
+from proxy.model.device import Assurance, Binding, Bound, Device, Observation
+from proxy.model.identity import Certificate
+from proxy.model.reasons import Reason
+from proxy.settings import schema
+
+CLOCK_STEP: Final = 60.0  # small steps of the clock are no reason to doubt a proof made a moment ago
+_MERGED: Final = 20_000  # answers kept; about 5 KB each
+_PRESENTED: Final = 4096  # certificates kept for our own pages
+_Key = tuple[str, str, float, int]
+
+
+class _Answer(NamedTuple):
+    device: Device
+    again_at: float
+    bound: Bound | None  # kept alive: its address is in the key
+
+
+class View:
+    """The inventory as the gateway sees it (`gateway.views.DeviceView`). `clock` gives seconds since the epoch."""
+
+    def __init__(self, settings: schema.Devices, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._inventory = Inventory()
+        self._answers: dict[str, dict[_Key, _Answer]] = {}
+        self._kept = 0
+        self._presented: dict[str, Certificate] = {}
+        self._configure(settings)
+
+    def _configure(self, settings: schema.Devices) -> None:
+        self._settings = settings
+        certificates = settings.certificates
+        self._pattern = None
+        if certificates is not None and certificates.pattern:
+            before, _, after = certificates.pattern.partition("{id}")
+            self._pattern = re.compile(f"{re.escape(before)}([A-Za-z0-9._-]{{1,128}}){re.escape(after)}", re.IGNORECASE)
+        self._answers.clear()
+        self._kept = 0
+
+    # --- which device
+
+    def of_certificate(self, certificate: Certificate) -> str:
+        """The id of the device that a verified client certificate names by the settings; "" when it names none that is
+        known and not revoked."""
+        how = self._settings.certificates
+        if how is None:
+            return ""
+        if how.by == "fingerprint":
+            device = self._inventory.by_certificate(certificate.sha256)
+        elif how.by == "serial":
+            device = self._inventory.by_serial(certificate.subject_serial)
+        else:
+            device = self._named(certificate, uri=how.by == "uri")
+        if not self._inventory.counts(device):
+            return ""
+        if certificate.sha256 not in self._presented:
+            self._remember(certificate)
+        return device
+
+    def of_claims(self, claims: Mapping[str, Observation]) -> str:
+        """The id of the known device that a provider's claims (`id`, else `serial`) mean; "" when there is none."""
+        for name, find in (("id", self._inventory.by_id), ("serial", self._inventory.by_serial)):
+            told = claims.get(name)
+            if told is not None and isinstance(told.value, str) and self._inventory.counts(device := find(told.value)):
+                return device
+        return ""
+
+    def presented(self, sha256: str) -> Certificate | None:
+        """A certificate seen lately that names a device, by its hex SHA-256."""
+        return self._presented.get(sha256)
+
+    def _named(self, certificate: Certificate, *, uri: bool) -> str:
+        assert self._pattern is not None, "checked with the settings"
+        found = (self._pattern.fullmatch(name) for name in certificate.names if (":" in name) is uri)
+        ids = {self._inventory.by_id(match[1]) for match in found if match is not None} - {""}
+        return ids.pop() if len(ids) == 1 else ""  # a certificate that names two devices names none
+
+    def _remember(self, certificate: Certificate) -> None:
+        if len(self._presented) >= _PRESENTED:
+            for old in list(islice(self._presented, _PRESENTED // 8)):
+                del self._presented[old]
+        self._presented[certificate.sha256] = certificate
+
+    # --- what is known of it
+
+    def facts(self, bound: Bound | None, certificate: Certificate | None) -> Device | None:
+        """What is known of the device a request comes from; None when it is not known which one that is.
+
+        The same object until something about it changes. Values that have expired stay in until another source's takes
+        their place: whoever decides looks at the expiry.
+        """
+        device = "" if certificate is None else self.of_certificate(certificate)
+        binding: Binding = "certificate"
+        if device:
+            if bound is not None and bound.device not in ("", device):
+                bound = None  # its claims are about another device
+        elif bound is None or bound.binding == "certificate" or not (bound.device or bound.claims):
+            return None
+        else:
+            device, binding, certificate = bound.device, bound.binding, None
+            if device and not self._inventory.counts(device):
+                return None
+        claimed = 0 if bound is None or not bound.claims else id(bound)
+        key = (binding, "", 0.0, claimed)
+        if certificate is not None:
+            key = (binding, certificate.sha256, certificate.good_until, claimed)
+        known = self._answers.get(device)
+        answer = None if known is None else known.get(key)
+        now = self._clock()
+        if answer is None or now >= answer.again_at:
+            answer = self._answer(device, binding, bound, certificate, now)
+            self._keep(device, key, answer)
+        return answer.device
+
+    def _answer(
+        self, device: str, binding: Binding, bound: Bound | None, certificate: Certificate | None, now: float
+    ) -> _Answer:
+        record = self._inventory.get(device) if device else None
+        told = list(_told(record)) if record is not None else []
+        if certificate is not None:
+            told.extend(_by_certificate(certificate, now).observations())
+        if bound is not None:
+            told.extend(bound.claims.items())
+        attributes, again_at = merge(told, self._settings.precedence, now)
+        return _Answer(Device(id=device, binding=binding, attributes=attributes), again_at, bound)
+
+    def _keep(self, device: str, key: _Key, answer: _Answer) -> None:
+        if self._kept >= _MERGED:
+            for old in list(islice(self._answers, len(self._answers) // 8 + 1)):
+                self._forget(old)
+        known = self._answers.setdefault(device, {})
+        self._kept += key not in known
+        known[key] = answer
+
+    def _forget(self, device: str) -> None:
+        """What is kept of a device is no longer so."""
+        self._kept -= len(self._answers.pop(device, ()))
+
+    # --- whether a session may be used from here
+
+    def standing(
+        self, bound: Bound | None, certificate: Certificate | None, address: str | None, now: float
+    ) -> Reason | None:
+        """None while a session tied to `bound` may be used by whoever presents `certificate` from `address`, else
+        DEVICE_PROOF_REQUIRED: another device asks, or one that has not proved itself lately."""
+        if bound is None:
+            return None
+        device = "" if certificate is None else self.of_certificate(certificate)
+        if self._stands(bound, certificate, device, address, now):
+            return None
+        return Reason.DEVICE_PROOF_REQUIRED
+
+    def _stands(
+        self, bound: Bound, certificate: Certificate | None, device: str, address: str | None, now: float
+    ) -> bool:
+        if bound.device and not self._inventory.counts(bound.device):
+            return False
+        if device and bound.device and device != bound.device:
+            return False
+        if bound.binding == "certificate":
+            shown = "" if certificate is None else certificate.sha256
+            return bool(bound.certificate) and hmac.compare_digest(shown, bound.certificate)
+        if bound.binding == "agent":
+            age = now - bound.proved_at
+            fresh = -CLOCK_STEP <= age < self._settings.proof and bool(address) and address == bound.address
+            return bool(bound.device) and (fresh or device == bound.device)
+        return True
+
+
+def _told(record: DeviceRecord) -> Iterator[tuple[str, Observation]]:
+    yield from inventory_statement(record).observations()
+    for one in record.statements:
+        if record.approved or one.source != AGENT:  # until it is approved, its own word counts for nothing
+            yield from one.observations()
+
+
+def _by_certificate(certificate: Certificate, now: float) -> Statement:
+    return Statement(
+        source=CERTIFICATE,
+        observed=now,
+        expires=certificate.good_until if math.isfinite(certificate.good_until) else now,
+        assurance=Assurance.MANAGED,
+        values={"cert_sha256": certificate.sha256},
+    )
