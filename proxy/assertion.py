@@ -2,7 +2,11 @@
 
 The assertion is a JSON Web Token (RFC 7519) signed with ES256, `typ: ostiary+jwt`, with `kid` the RFC 7638 thumbprint
 of the key. Claims: `iss` the login URL, `aud` the origin of the app's route, `sub`, `kind` (`person` or `service`),
-`iat`, `nbf`, `exp`, `jti`, and when known `provider`, `email`, `groups`, `sid`, `amr`, `acr`, `auth_time`.
+`iat`, `nbf`, `exp`, `jti`, and when known `provider`, `email`, `groups`, `sid`, `amr`, `acr`, `auth_time`, `device`.
+`amr` and `auth_time` count our own second factor: its methods are listed, and the later of the two times is told.
+`device` is what the request comes from: `id` in the inventory (absent when only the identity provider knows it),
+`binding` (`certificate`, `agent` or `provider`: how the request is tied to it), and `managed` and `compliant` while
+known; a value that has expired is left out. It is small whatever else is known of a device.
 `sub` is unique within its `provider` only (two identity providers may both know a `42`), and what a provider chose
 must never pass for a service: an app that stores people keys them by `provider` and `sub`.
 
@@ -34,6 +38,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
+from proxy.model.device import Device
 from proxy.model.identity import Identity
 
 CACHE_SECONDS = 60  # how long a caller may use the same assertion again
@@ -42,6 +47,8 @@ MAX_LIFETIME = 300  # seconds; the contract with the apps
 JWKS_MAX_AGE = 300  # seconds for Cache-Control of the published set
 
 _TYPE = "ostiary+jwt"
+_SKEW = 60  # seconds by which the clock of who observed something may be ahead of ours
+_LONGEST_ID = 256  # characters of a device's id that an assertion carries; the inventory's own are far shorter
 _MAKE_KEY = "make one with: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out assertion.key"
 
 
@@ -87,11 +94,13 @@ class Signer:
         """The thumbprint of the key that signs."""
         return self._keys[0].kid
 
-    def sign(self, identity: Identity, audience: str, now: float) -> bytes:
+    def sign(self, identity: Identity, audience: str, now: float, device: Device | None = None) -> bytes:
         """The compact token for `audience` (an origin). Raises SigningError for a person who claims to be a service."""
         if not audience:
             raise SigningError("an assertion needs an audience: the origin of the app's route")
         claims = {"iss": self._issuer, "aud": audience, **_who(identity), **self._times(now)}
+        if device is not None:
+            claims["device"] = _what(device, now)
         return jwt.encode(claims, self._private, algorithm="ES256", headers=self._headers).encode()
 
     def _times(self, now: float) -> dict[str, int | str]:
@@ -112,14 +121,26 @@ def _who(identity: Identity) -> dict[str, Any]:
         "provider": identity.provider,
         "sid": identity.session,
         "acr": identity.acr,
-        "amr": list(identity.amr),
+        "amr": list(dict.fromkeys((*identity.amr, *identity.second_factor))),
     }
     claims = {name: value for name, value in known.items() if value}
     if identity.kind == "person":
         claims["groups"] = sorted(identity.groups)
-    if identity.auth_time is not None:
-        claims["auth_time"] = int(identity.auth_time)
+    times = [time for time in (identity.auth_time, identity.second_factor_at) if time is not None]
+    if times:
+        claims["auth_time"] = int(max(times))
     return {"sub": identity.subject, "kind": identity.kind, **claims}
+
+
+def _what(device: Device, now: float) -> dict[str, str | bool]:
+    claim: dict[str, str | bool] = {"binding": device.binding}
+    if device.id and len(device.id) <= _LONGEST_ID:
+        claim["id"] = device.id
+    for name in ("managed", "compliant"):
+        seen = device.attributes.get(name)
+        if seen is not None and isinstance(seen.value, bool) and seen.observed <= now + _SKEW and now < seen.expires:
+            claim[name] = seen.value
+    return claim
 
 
 def identity_headers(identity: Identity) -> list[tuple[bytes, bytes]]:

@@ -25,7 +25,6 @@ from proxy.app.listening import Listening
 from proxy.audit.journal import Journal
 from proxy.authn.refresh import Refresher
 from proxy.gateway.door import House
-from proxy.gateway.watch import cut_uncertified, cut_unentitled
 from proxy.net.downstream import Downstream
 from proxy.net.ticker import Ticker
 from proxy.sessions.bus import Bus
@@ -172,8 +171,7 @@ class Worker:
     def _tick(self, now: float) -> None:
         wall = time.time()
         self.sessions.expire(wall)
-        cut_uncertified(self.house, wall)
-        cut_unentitled(self.house, self.sessions.lives())
+        self.house.watch.look(wall)
         for pool in self.plan.pools.values():
             pool.tick(now)
         if now - self._swept >= _SWEEP_SECONDS:
@@ -209,7 +207,7 @@ class Worker:
         for key, pool in old.pools.items():
             if fresh.pools.get(key) is not pool:
                 pool.close()
-        cut_uncertified(self.house, time.time(), judged_anew=True)
+        self.house.watch.look(time.time())
 
     # --- status, end
 

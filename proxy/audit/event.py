@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from proxy.model.device import Device
 from proxy.model.facts import Facts
 from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
@@ -46,7 +47,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"time": "u
     session: str = ""  # public session id
     kind: str = ""  # person, service; "" is nobody
     identity: str = ""  # e-mail address, else subject
-    device: str = ""  # SHA-256 of the client certificate
+    device: str = ""  # its id in the inventory, else the SHA-256 of the client certificate
     address: str = ""  # client IP address
     route: str = ""
     rule: str = ""
@@ -59,6 +60,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"time": "u
     decide_us: float = 0.0  # microseconds in `policy.decide`
     upstream_ms: float = 0.0  # milliseconds from sending the request upstream to its response head
     revision: str = ""  # of the configuration
+    since: float = 0.0  # of a stream that was ended: when what ended it came about, seconds since the epoch
     note: str = ""  # what went wrong, in words, when the reason alone does not say it
     facts: msgspec.Raw = NO_FACTS  # from `encode_facts`
 
@@ -96,11 +98,25 @@ def encode_identity(identity: Identity) -> msgspec.Raw:
         raise ValueError(f"the identity of {identity.subject!r} cannot be recorded: {error}") from error
 
 
-def encode_facts(facts: Facts, identity: msgspec.Raw | None = None) -> msgspec.Raw:
-    """The facts as JSON for `Event.facts`. `identity`, when given, must be `encode_identity(facts.identity)`."""
+def encode_device(device: Device) -> msgspec.Raw:
+    """The device as JSON, to be cached as long as nothing about it changes, and given to `encode_facts`.
+
+    Raises ValueError as `encode_identity` does: what a provider said of a device may be any text.
+    """
+    try:
+        return msgspec.Raw(_encoder.encode(device))
+    except (UnicodeEncodeError, OverflowError, TypeError, msgspec.MsgspecError) as error:
+        raise ValueError(f"the device {device.id!r} cannot be recorded: {error}") from error
+
+
+def encode_facts(facts: Facts, identity: msgspec.Raw | None = None, device: msgspec.Raw | None = None) -> msgspec.Raw:
+    """The facts as JSON for `Event.facts`. `identity` and `device`, when given, must be what `encode_identity` and
+    `encode_device` make of those in the facts."""
+    # The encoder goes by the value, not by the annotation: what is encoded already is copied as it is.
     if identity is not None:
-        # The encoder goes by the value, not by the annotation: the encoded identity is copied as it is.
         facts = _replace(facts, identity=identity)
+    if device is not None:
+        facts = _replace(facts, device=device)
     return msgspec.Raw(_encoder.encode(facts))
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.gateway.answers import write_redirect, write_refusal
+from proxy.gateway.forms import keeps_form
 from proxy.gateway.known import Known
 from proxy.gateway.relay import Relay
+from proxy.model.device import Bound, Device
 from proxy.model.facts import Facts
 from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome, Verdict
 from proxy.sessions.live import LiveSession
-from proxy.web.endpoints import challenge_location
+from proxy.web.endpoints import challenge_location, prove_url
 from proxy.web.refusals import Refusal, wants
 from proxy.web.visit import label
 from proxy.wire.path import Target
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from proxy.gateway.door import House, Notes
     from proxy.gateway.plan import RoutePlan
     from proxy.gateway.snapshot import Snapshot
+    from proxy.policy import Wanted
 
 
 # After these, what follows on the connection cannot be trusted to be what it seems.
@@ -35,68 +38,104 @@ _CLOSING = frozenset(
         Reason.REQUEST_TIMEOUT,
     )
 )
+_STRONGER = frozenset((Reason.REAUTHENTICATION_REQUIRED, Reason.STEP_UP_REQUIRED))
+# No address leads on from these: the device is enrolled or mended first, and then the same is asked for again.
+_MENDED_ELSEWHERE = frozenset((Reason.DEVICE_REQUIRED, Reason.DEVICE_NOT_COMPLIANT))
 
 
 class Acting(Relay):
     """The answers an exchange gives itself."""
 
     __slots__ = (
+        "bound",
         "certificate",
         "cut_reason",
         "decide_us",
+        "device",
+        "device_id",
         "facts",
         "host",
         "house",
         "identity",
+        "judged_by",
         "known",
         "listener",
         "note",
         "notes",
         "now",
+        "on_record",
+        "put_by",
         "reference",
         "route_plan",
         "session",
+        "since",
         "snapshot",
         "started",
         "target",
         "verdict",
+        "withheld",
     )
+
+    bound: Bound | None  # what ties the session to a device
 
     certificate: Certificate | None  # the client's, verified
     cut_reason: Reason | None  # what ended it from outside
     decide_us: float
+    device: Device | None  # the one in the facts
+    device_id: str  # under which it is followed, see `watch.py`; "" when it is not
     facts: Facts | None  # once decided
     host: str  # canonical; "" for one we do not serve
     house: House
     identity: Identity | None
+    judged_by: RoutePlan  # the route as it stood when this was last decided
     known: Known | None  # once the host is read
     listener: str
     note: str  # what went wrong, in words
     notes: Notes  # about the connection
     now: float  # seconds since the epoch when the head arrived
+    on_record: bool  # the decision has a line of its own; what it came to will have another
+    put_by: str  # where the challenge leads, when a form is given to our pages to keep; else ""
     reference: str
     route_plan: RoutePlan | None  # as `plan`, which is only set once there is one
     session: LiveSession | None
+    since: float  # when what ended it from outside came about, seconds since the epoch
     snapshot: Snapshot  # the configuration this exchange began under
     started: float  # monotonic
     target: Target | None  # once read
     verdict: Verdict
+    withheld: str  # id of a session that may not be used from here
 
     def _challenge(self) -> None:
-        if self._wants() == "redirect" and not self.head.fields.upgrade:
-            location = challenge_location(self.host, self._asked_for(), self._max_age(), self.plan.route.provider)
-            self._answered(303, write_redirect(self.connection, 303, location, keep=self._keep()))
+        if self.verdict.reason in _MENDED_ELSEWHERE:
+            self._refuse(self.verdict.reason)
+        elif self._wants() == "redirect" and not self.head.fields.upgrade:
+            self._answered(303, write_redirect(self.connection, 303, self._way_on(), keep=self._keep()))
+        elif not self.plan.control and keeps_form(self.head, self._own_origin(), self.snapshot.forms.body_limit):
+            self._put_by()
         else:
             self._refuse(self.verdict.reason)
 
-    def _max_age(self) -> float | None:
-        """The age of login that the rule in question accepts."""
-        if self.verdict.reason is not Reason.REAUTHENTICATION_REQUIRED:
-            return None
-        for rule in self.plan.route.allow:
-            if rule.name == self.verdict.rule:
-                return rule.auth_age
-        return 0
+    def _way_on(self) -> str:
+        """Where what is asked for is done, and from where people come back."""
+        asked = self._asked_for()
+        if self.verdict.reason is Reason.DEVICE_PROOF_REQUIRED:
+            return prove_url(self.snapshot.login_origin, self._own_origin() + asked)
+        wanted = self._wanted()
+        if wanted is None:
+            return challenge_location(self.host, asked, None, self.plan.route.provider)
+        return challenge_location(
+            self.host, asked, wanted.max_age, self.plan.route.provider, mfa=wanted.mfa, acr=wanted.acr
+        )
+
+    def _wanted(self) -> Wanted | None:
+        """What the rule in question asks of a login, when that is what is missing."""
+        return self.plan.policy.wanted(self.verdict.rule) if self.verdict.reason in _STRONGER else None
+
+    def _put_by(self) -> None:
+        """Somebody sent a form and must log in first: our pages keep it, sealed, until then (`web/interrupted.py`)."""
+        self.put_by = self._way_on()
+        self.plan = self.snapshot.forms
+        self.forward()
 
     def _redirect(self, url: str, status: int) -> None:
         self.verdict = Verdict(Outcome.ALLOW, Reason.REDIRECT, self.verdict.rule)
@@ -116,13 +155,14 @@ class Acting(Relay):
             return
         want = self._wants()
         verdict = self.verdict
-        stranger = verdict.outcome is Outcome.CHALLENGE and self.identity is None and self.certificate is None
+        challenged = verdict.outcome is Outcome.CHALLENGE
+        stranger = challenged and self.identity is None
         refusal = Refusal(
             reason=reason,
             rule="" if stranger else verdict.rule,  # who has only to log in learns nothing about the rules yet
             failed=() if stranger else verdict.failed,
             reference=self.reference,
-            login_url=self._login_url() if verdict.outcome is Outcome.CHALLENGE else None,
+            login_url=self._absolute(self._way_on()) if challenged and reason not in _MENDED_ELSEWHERE else None,
             route_text=self._own_words(),
             route_link=self._own_link(),
             identity="" if self.identity is None else label(self.identity),
@@ -147,10 +187,12 @@ class Acting(Relay):
         plan = self.route_plan
         return plan.route.refusal.link if plan is not None and plan.route.refusal is not None else None
 
-    def _login_url(self) -> str:
-        source = self.plan.source._replace(host=self.host)
-        location = challenge_location(self.host, self._asked_for(), self._max_age(), self.plan.route.provider)
-        return source.origin + location
+    def _own_origin(self) -> str:
+        plan = (self.snapshot.any_plan(self.host) if self.plan.control else None) or self.plan
+        return plan.audience_at(self.host)
+
+    def _absolute(self, location: str) -> str:
+        return self._own_origin() + location if location.startswith("/") else location
 
     def _asked_for(self) -> str:
         """Canonical path and query; "" when they could not be read."""

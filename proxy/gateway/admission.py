@@ -8,14 +8,15 @@ from proxy.authn.mtls import CertificateVerifier, identity_of
 from proxy.model.facts import Facts
 from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
+from proxy.model.report import PROOF_PATH, PROVE_PATH
 from proxy.model.verdict import Outcome, Verdict
 from proxy.policy.decide import decide
+from proxy.web import endpoints
 from proxy.wire.request import RequestHead
 
 if TYPE_CHECKING:
     from proxy.gateway.door import Notes
     from proxy.gateway.plan import RoutePlan
-    from proxy.sessions.live import Gone
 
 _REQUIRED = Verdict(Outcome.DENY, Reason.CERTIFICATE_REQUIRED)
 _PREFLIGHT = Verdict(Outcome.ALLOW, Reason.CORS_PREFLIGHT)
@@ -75,8 +76,19 @@ def is_preflight(head: RequestHead) -> bool:
     )
 
 
-def with_session_reason(verdict: Verdict, gone: Gone | None) -> Verdict:
-    """A challenge to somebody whose session has just ended says so."""
-    if gone is None or verdict.reason is not Reason.LOGIN_REQUIRED:
+# Our pages that somebody may use who has a session but has yet to show the device it is tied to: those that show it,
+# and those that end it. All others are told of no session.
+UNPROVED_PAGES = frozenset((PROVE_PATH, PROOF_PATH, endpoints.LOGOUT, endpoints.PROVIDER_LOGOUT))
+_PORTALS = frozenset((endpoints.PORTAL, endpoints.PREFIX))
+
+
+def without_session(plan: RoutePlan, verdict: Verdict, missing: Reason, path: str) -> Verdict:
+    """The verdict on somebody whose session has ended, or may not be used until the device it is tied to is shown.
+
+    `verdict` is that on nobody: a challenge to log in says what is `missing`. So does the portal in the second case.
+    """
+    if missing is Reason.DEVICE_PROOF_REQUIRED and plan.control and path in _PORTALS:
+        return Verdict(Outcome.CHALLENGE, missing)
+    if verdict.reason is not Reason.LOGIN_REQUIRED:
         return verdict
-    return Verdict(verdict.outcome, gone.reason, verdict.rule, verdict.failed)
+    return Verdict(verdict.outcome, missing, verdict.rule, verdict.failed)

@@ -15,6 +15,8 @@ from proxy.gateway.answers import write_refusal
 from proxy.gateway.http import HttpExchange
 from proxy.gateway.record import record_malformed
 from proxy.gateway.snapshot import Snapshot
+from proxy.gateway.views import DeviceView, NoDevices, NoWorkloads, WorkloadView
+from proxy.gateway.watch import Watch
 from proxy.model.identity import Certificate
 from proxy.model.reasons import Reason
 from proxy.net.downstream import Downstream
@@ -63,6 +65,8 @@ class House:
         ticker: Ticker,
         clock: Callable[[], float],
         renewal: Renewal,
+        devices: DeviceView | None = None,
+        workloads: WorkloadView | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.sessions = sessions
@@ -72,8 +76,11 @@ class House:
         self.ticker = ticker
         self.clock = clock
         self.renewal = renewal
+        self.devices: DeviceView = NoDevices() if devices is None else devices
+        self.workloads: WorkloadView = NoWorkloads() if workloads is None else workloads
         self.draining = False
-        self.certified: set[HttpExchange] = set()  # exchanges admitted on a client certificate
+        self.open: set[HttpExchange] = set()  # what is forwarded to apps now
+        self.watch = Watch(self)
         self.exchanges = 0
         self.tasks: set[asyncio.Task[None]] = set()
         self._store_down = False
@@ -91,6 +98,12 @@ class House:
         if self._store_down:
             self._store_down = False
             _log.info("sessions can be read again")
+
+    def device_news(self, device: str, at: float) -> None:
+        """Something is known anew of this device ("" is any), decided at `at`: what is open from it is decided again.
+
+        To be called after `devices` knows it."""
+        self.watch.device_news(device, at)
 
     def reference(self) -> str:
         """A name for one request, unique among workers and restarts."""

@@ -2,7 +2,7 @@
 
     begin      the head is here
     _route     host and canonical path → route          (none: refused)
-    _identify  certificate, session cookie → identity   (may wait for the session store)
+    _identify  certificate, token, session cookie → identity   (`identifying.py`; may wait for store or issuer)
     _decide    facts → verdict
     _act       allow: forward   challenge: log in   deny: refuse
     complete   recorded, always
@@ -13,16 +13,16 @@ calls, from the client's bytes to the app's socket. An exception anywhere refuse
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Coroutine
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from proxy.gateway import admission
-from proxy.gateway.acting import Acting
+from proxy.gateway.bearer import CredentialRefused
+from proxy.gateway.farewell import part
+from proxy.gateway.identifying import Identifying
 from proxy.gateway.known import Known
 from proxy.gateway.record import record_decision, record_exchange, record_stream, require_recordable
 from proxy.gateway.upgrade import upgrade_refused
@@ -30,9 +30,6 @@ from proxy.model.facts import Facts
 from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome, Verdict
-from proxy.sessions.live import GONE, Gone, LiveSession
-from proxy.sessions.session import gone_reason
-from proxy.sessions.store import StoreUnavailable
 from proxy.wire.host import HostRefused
 from proxy.wire.path import PathRefused, Target, absolute, canonical
 from proxy.wire.request import RequestHead
@@ -45,7 +42,7 @@ _log = logging.getLogger(__name__)
 _DENIED: dict[Reason, Verdict] = {reason: Verdict(Outcome.DENY, reason) for reason in Reason}
 
 
-class HttpExchange(Acting):
+class HttpExchange(Identifying):
     """One request and what becomes of it."""
 
     __slots__ = ()
@@ -66,10 +63,17 @@ class HttpExchange(Acting):
         self.route_plan = None
         self.identity = None
         self.session = None
+        self.withheld = ""
         self.certificate = None
+        self.bound = None
+        self.device = None
+        self.device_id = ""
         self.facts = None
         self.verdict = _DENIED[Reason.INTERNAL_ERROR]
         self.cut_reason = None
+        self.since = 0.0
+        self.on_record = False
+        self.put_by = ""
         self.decide_us = 0.0
         self.note = ""
         self.upstream = None
@@ -81,6 +85,8 @@ class HttpExchange(Acting):
         self.responded = False
         self.request_done = head.fields.length == 0
         self.tunnel = False
+        self.frames_to_app = None
+        self.frames_to_client = None
         self.upgrading = False
         self.chunking = False
         self.bytes_in = 0
@@ -107,12 +113,12 @@ class HttpExchange(Acting):
         try:
             known: Known | None = head.fields.memo
             if known is None or known.snapshot is not self.snapshot:
-                known = head.fields.memo = Known(self.snapshot, head.fields)
+                known = head.fields.memo = Known(self.snapshot, head.fields, self.house.workloads)
             self.known = known
             host = self.host = known.host
             raw = head.target
             target = self.target = canonical(raw) if raw[:1] == b"/" else self._absolute_target(raw)
-        except (HostRefused, PathRefused) as refused:
+        except (HostRefused, PathRefused, CredentialRefused) as refused:
             self.fail(Reason.BAD_REQUEST, refused.why)
             return
         notes = self.notes
@@ -130,10 +136,10 @@ class HttpExchange(Acting):
         if plan is None:
             self.fail(Reason.NO_ROUTE)
             return
-        self.plan = self.route_plan = plan
+        self.plan = self.route_plan = self.judged_by = plan
         if plan.total is not None:
             self.connection.latest = self.connection.ticker.now + plan.total
-        self._identify(known.handle)
+        self._identify(known)
 
     def _absolute_target(self, raw: bytes) -> Target:
         full = absolute(raw)
@@ -144,84 +150,12 @@ class HttpExchange(Acting):
             raise PathRefused("The absolute target names another host than the Host header.")
         return canonical(full.origin)
 
-    def _identify(self, handle: bytes | None) -> None:
-        notes = self.notes
-        if notes.chain:
-            verifier = self.snapshot.verifiers.get(self.listener)
-            self.certificate = admission.certificate_of(notes, verifier, self.now)
-            if self.certificate is not None:
-                self.identity = admission.service_of(notes, self.certificate)
-                self.certificate = notes.certificate  # one that names nobody is none
-        if handle is None:
-            self._decide(None)
-            return
-        found = self.house.sessions.cached(handle, self.host, self.now)
-        if found is None:
-            self._hold()
-            self._spawn(self._load(handle))
-        else:
-            self._identified(found)
-
-    async def _load(self, handle: bytes) -> None:
-        try:
-            found = await self.house.sessions.load(handle, self.host)
-        except StoreUnavailable as error:
-            self.house.store_failed(error)
-            if not self.over:
-                self.fail(Reason.STORE_UNAVAILABLE)
-            return
-        except Exception:  # noqa: BLE001  # the door stays shut whatever broke
-            self._internal_error()
-            return
-        self.house.store_answered()
-        if not self.over:
-            try:
-                self._identified(found)
-            except Exception:  # noqa: BLE001  # as in begin
-                self._internal_error()
-
-    def _identified(self, found: LiveSession | Gone) -> None:
-        if isinstance(found, Gone):
-            self._decide(found)
-            return
-        self.session = found
-        if not self.plan.control:  # a logout must live to answer
-            found.streams.add(self)
-        if self.now >= found.refresh_at and self.house.renewal.poke(found, self.now):
-            self._hold()
-            self._spawn(self._after_renewal(found))
-            return
-        self.identity = found.identity
-        self._decide(None)
-
-    async def _after_renewal(self, session: LiveSession) -> None:
-        """What we know of somebody who slept is too old to decide on: first hear from the provider."""
-        try:
-            await self.house.renewal.settled(session)
-            if self.over:
-                return
-            if session.ended is not None:
-                self.session = None
-                self._decide(GONE[gone_reason(session.ended)])
-            else:
-                self.identity = session.identity
-                self._decide(None)
-        except Exception:  # noqa: BLE001  # as in begin
-            self._internal_error()
-
-    def _hold(self) -> None:
-        if self.connection.body_incomplete():
-            self.connection.hold_body()
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self.house.tasks.add(task)
-        task.add_done_callback(self.house.tasks.discard)
-
-    def _decide(self, gone: Gone | None) -> None:
+    def _decide(self, missing: Reason | None) -> None:
         assert self.target is not None, "a request is routed before it is decided"
         started = perf_counter()
         problem = self.notes.problem
+        if self.bound is not None or self.certificate is not None:
+            self.device = self.house.devices.facts(self.bound, self.certificate)
         self.facts = facts = Facts(
             route=self.plan.name,
             host=self.host,
@@ -232,10 +166,13 @@ class HttpExchange(Acting):
             identity=self.identity,
             certificate=self.certificate,
             certificate_problem=None if problem is None else problem.value,
+            device=self.device,
         )
         required = self.listener in self.snapshot.certificate_required
         verdict = admission.decide_on(self.plan, facts, self.head, certificate_required=required)
-        self.verdict = verdict if gone is None else admission.with_session_reason(verdict, gone)
+        if missing is not None:
+            verdict = admission.without_session(self.plan, verdict, missing, facts.path)
+        self.verdict = verdict
         self.decide_us = (perf_counter() - started) * 1e6
         self._act()
 
@@ -266,9 +203,11 @@ class HttpExchange(Acting):
             if refused is not None:
                 self.fail(*refused)
                 return
-        if self.certificate is not None:
-            self.house.certified.add(self)
         require_recordable(self)
+        if not plan.control:
+            self.house.open.add(self)
+            if self.device is not None:
+                self.house.watch.follow(self)
         self.forward()
 
     # --- when something breaks
@@ -294,36 +233,62 @@ class HttpExchange(Acting):
 
     # --- what ends an exchange from outside
 
-    def cut(self, reason: Reason) -> None:
-        """End it now: the session or certificate it was admitted on is no longer good."""
+    def cut(self, reason: Reason, cause: str = "session", since: float = 0.0) -> None:
+        """End it now: what it was admitted on does not hold any more. `cause` is the metric's label; `since` is when
+        that came about, seconds since the epoch (of a session that ended, the session knows)."""
         if self.over:
             return
-        self.cut_reason = reason
-        if self.session is not None and self.session.ended_at:
-            delay = max(0.0, self.house.clock() - self.session.ended_at)
-            self.house.metrics.time("ostiary_stream_cut_seconds", seconds=delay)
+        self._blame(reason, cause, since)
+        if self.tunnel:
+            self.over = True
+            part(self, reason)
+            self.complete(self.status)
+            return
         self.drop_upstream()
         if self.responded:
             self._break()
         else:
             self.fail(reason)
 
-    def decide_again(self, identity: Identity | None) -> None:
-        """The configuration in force, or what is known of who asks, has changed since this was admitted."""
+    def _blame(self, reason: Reason, cause: str, since: float) -> None:
+        self.cut_reason = reason
+        self.since = since or (0.0 if self.session is None else self.session.ended_at)
+        if self.since:
+            delay = max(0.0, self.house.clock() - self.since)
+            self.house.metrics.time("ostiary_stream_cut_seconds", cause, seconds=delay)
+
+    def decide_again(self, identity: Identity | None, cause: str, since: float) -> None:
+        """What this was decided on has changed: the facts, the rules or the time. Cut it when it may not go on."""
         if self.over or self.facts is None or self.target is None:
             return
-        snapshot = self.snapshot = self.house.snapshot
-        self.identity = identity
+        house = self.house
+        snapshot = house.snapshot
         plan = snapshot.plan(self.host, self.target.path)
         if plan is None:
-            self.cut(Reason.NO_ROUTE)
+            self.cut(Reason.NO_ROUTE, cause, since)
             return
-        now = self.house.clock()
-        facts = replace(self.facts, route=plan.name, identity=identity, certificate=self.certificate, time=now)
+        facts = replace(
+            self.facts,
+            route=plan.name,
+            identity=identity,
+            certificate=self.certificate,
+            device=self.device,
+            time=house.clock(),
+        )
         required = self.listener in snapshot.certificate_required
         verdict = admission.decide_on(plan, facts, self.head, certificate_required=required)
-        if verdict.outcome is not Outcome.ALLOW:
-            self.cut(verdict.reason)
+        if verdict.outcome is Outcome.ALLOW:
+            self.snapshot, self.identity, self.judged_by = snapshot, identity, plan
+            return
+        if not self.on_record:
+            record_decision(self, self.status)  # as it was admitted; what follows is a decision of its own
+        self.snapshot, self.identity, self.facts, self.verdict = snapshot, identity, facts, verdict
+        if self.responded:
+            self.cut(verdict.reason, cause, since)
+            return
+        self._blame(verdict.reason, cause, since)
+        self.drop_upstream()
+        self._refuse(verdict.reason)
 
     # --- the record
 
@@ -341,10 +306,12 @@ class HttpExchange(Acting):
         house.exchanges -= 1
         if self.session is not None:
             self.session.streams.discard(self)
-        if self.certificate is not None:
-            house.certified.discard(self)
+        house.open.discard(self)
+        if self.device_id:
+            house.watch.lose(self)
         if self.tunnel:
             house.metrics.add("ostiary_streams", "upgrade", amount=-1)
+        if self.on_record:
             record_stream(self)
         else:
             record_exchange(self, status)

@@ -33,6 +33,7 @@ class RoutePlan:
         "source",
         "stripped",
         "target",
+        "timed",
         "total",
         "wildcard",
     )
@@ -59,6 +60,7 @@ class RoutePlan:
         self.fixed_host = self._fixed_host(route, target)
         self.body_limit = route.body_bytes if route.body_bytes is not None else body_limit
         self.total = route.timeouts.total
+        self.timed = policy.timed  # what was allowed may be refused later, though nothing but the time has changed
         self.set_on_request, self.remove_from_request = _edits(route.request_headers.set, route.request_headers.remove)
         self.set_on_response, self.remove_from_response = _edits(
             route.response_headers.set, route.response_headers.remove

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from proxy.audit.event import Event, encode_facts, encode_identity
+from proxy.audit.event import Event, encode_device, encode_facts, encode_identity
 from proxy.audit.template import Template
+from proxy.model.device import Device
+from proxy.model.facts import Facts
 from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome
@@ -19,15 +21,26 @@ if TYPE_CHECKING:
     from proxy.gateway.http import HttpExchange
 
 _IDENTITY = "recorded identity"
+_DEVICE = "recorded device"
 
 
 def _encoded_identity(exchange: HttpExchange, identity: Identity) -> msgspec.Raw:
     """The identity as it is recorded, encoded once per session or connection."""
     scratch = exchange.session.scratch if exchange.session is not None else exchange.notes.identity_blocks
     known = scratch.get(_IDENTITY)
-    if known is None:
-        known = scratch[_IDENTITY] = encode_identity(identity)
-    raw: msgspec.Raw = known
+    if known is None or known[0] is not identity:
+        known = scratch[_IDENTITY] = (identity, encode_identity(identity))
+    raw: msgspec.Raw = known[1]
+    return raw
+
+
+def _encoded_device(exchange: HttpExchange, device: Device) -> msgspec.Raw:
+    """The same for the device."""
+    scratch = exchange.session.scratch if exchange.session is not None else exchange.notes.identity_blocks
+    known = scratch.get(_DEVICE)
+    if known is None or known[0] is not device:
+        known = scratch[_DEVICE] = (device, encode_device(device))
+    raw: msgspec.Raw = known[1]
     return raw
 
 
@@ -35,10 +48,13 @@ def require_recordable(exchange: HttpExchange) -> None:
     """Raises ValueError when what is known of who asks cannot be written down: such a request must go nowhere."""
     if exchange.identity is not None:
         _encoded_identity(exchange, exchange.identity)
+    if exchange.device is not None:
+        _encoded_device(exchange, exchange.device)
 
 
 def record_stream(exchange: HttpExchange) -> None:
-    """Record that a stream (a WebSocket, another upgrade) has ended; its decision has a line of its own already."""
+    """Record that something has ended whose decision has a line of its own already: a WebSocket, another upgrade, and
+    whatever was decided again and refused while it was open (then this line holds that second decision)."""
     house = exchange.house
     event = _event(exchange, exchange.status)
     event.type = "stream"
@@ -49,6 +65,7 @@ def record_stream(exchange: HttpExchange) -> None:
 
 def record_decision(exchange: HttpExchange, status: int) -> None:
     """Record a decision whose stream goes on; what it comes to is recorded by `record_stream`."""
+    exchange.on_record = True
     exchange.house.journal.record(_event(exchange, status))
     exchange.house.metrics.decided(str(exchange.verdict.reason))
 
@@ -67,6 +84,8 @@ def record_exchange(exchange: HttpExchange, status: int) -> None:
         and line[3] == exchange.head.method
         and line[4] == exchange.host
         and line[5] is exchange.snapshot
+        and line[8] is exchange.device
+        and line[9] is exchange.certificate
         and exchange.cut_reason is None
         and not exchange.note
     ):
@@ -96,15 +115,18 @@ def _remember(exchange: HttpExchange, event: Event, labels: tuple[str, str, str]
     facts, identity = exchange.facts, exchange.identity
     if event.outcome is not Outcome.ALLOW or event.note or exchange.cut_reason is not None:
         return
-    if facts is None or exchange.notes.chain:  # what is known of a certificate may change between two requests
+    if facts is None or exchange.on_record or exchange.notes.problem is not None:
         return
     raw = _encoded_identity(exchange, identity) if identity is not None else None
+    device = None if facts.device is None else _encoded_device(exchange, facts.device)
     key = (exchange.verdict, exchange.route_plan, identity, exchange.head.method, exchange.host, exchange.snapshot)
-    exchange.notes.line = (*key, Template(event, facts, raw), labels)
+    template = Template(event, facts, raw, device)
+    exchange.notes.line = (*key, template, labels, exchange.device, exchange.certificate)
 
 
 def _event(exchange: HttpExchange, status: int) -> Event:
-    verdict, plan, identity = exchange.verdict, exchange.route_plan, exchange.identity
+    verdict, plan = exchange.verdict, exchange.route_plan
+    identity = exchange.identity if exchange.facts is None else exchange.facts.identity  # as it was decided on
     event = Event(
         time=exchange.now,
         outcome=verdict.outcome,
@@ -120,6 +142,8 @@ def _event(exchange: HttpExchange, status: int) -> Event:
         upstream_ms=exchange.upstream_ms,
         revision=exchange.snapshot.revision,
         rule=verdict.rule,
+        since=exchange.since,
+        session=exchange.withheld,
         note=exchange.note,
     )
     if plan is not None:
@@ -138,10 +162,21 @@ def _event(exchange: HttpExchange, status: int) -> Event:
             event.kind = identity.kind
             event.identity = identity.email or identity.subject
             event.session = identity.session
-        event.facts = encode_facts(exchange.facts, raw)
-    if exchange.certificate is not None:
+        event.facts = encode_facts(exchange.facts, raw, _device_of(exchange, exchange.facts))
+    if exchange.device is not None and exchange.device.id:
+        event.device = exchange.device.id
+    elif exchange.certificate is not None:
         event.device = exchange.certificate.sha256
     return event
+
+
+def _device_of(exchange: HttpExchange, facts: Facts) -> msgspec.Raw | None:
+    if facts.device is None:
+        return None
+    try:
+        return _encoded_device(exchange, facts.device)
+    except ValueError:  # as for the identity
+        return encode_device(Device(binding=facts.device.binding))
 
 
 def record_malformed(

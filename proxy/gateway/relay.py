@@ -14,7 +14,7 @@ from proxy.model.reasons import Reason
 from proxy.sessions.cookie import set_cookie_strips
 from proxy.wire.body import LAST_CHUNK, encode_chunk
 from proxy.wire.response import ResponseHead
-from proxy.wire.websocket import accept_for
+from proxy.wire.websocket import Frames, accept_for
 
 _JOIN = 64 * 1024  # a body piece up to this size is copied behind its head, to leave in one write
 
@@ -100,6 +100,8 @@ class Relay(Sending):
                 self.end_tunnel()
             else:
                 self.bytes_out += len(data)
+                if self.frames_to_client is not None:
+                    self.frames_to_client.feed(data)
                 self.connection.write(data)
                 self._alive()
             return
@@ -136,6 +138,10 @@ class Relay(Sending):
         self.connection.tunnel = True
         self.connection.write(b"\r\n".join(lines) + data)
         self.bytes_out += len(data)
+        if head.upgrade.lower() == b"websocket":
+            self.frames_to_app = Frames()
+            self.frames_to_client = Frames()
+            self.frames_to_client.feed(data)
         self.tunnel_begun()
         early = self.connection.take_early_bytes()
         if early:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from proxy.upstream.connection import Receiver, UpstreamConnection
     from proxy.upstream.pool import Pool
     from proxy.wire.request import RequestHead
+    from proxy.wire.websocket import Frames
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))  # RFC 9110 §9.2.2
 _REASON = {
@@ -37,6 +38,8 @@ class Sending:
         "chunking",
         "connection",
         "early",
+        "frames_to_app",
+        "frames_to_client",
         "head",
         "keep",
         "over",
@@ -58,6 +61,8 @@ class Sending:
     chunking: bool  # the response body goes out in chunks
     connection: Downstream
     early: list[bytes]  # body that came before there was a connection to the app
+    frames_to_app: Frames | None  # of a WebSocket
+    frames_to_client: Frames | None
     head: RequestHead
     keep: bool  # the client's connection may carry another request
     over: bool
@@ -143,6 +148,8 @@ class Sending:
         upstream = self.upstream
         if self.tunnel:
             if upstream is not None:
+                if self.frames_to_app is not None:
+                    self.frames_to_app.feed(data)
                 upstream.write(data)
                 self._alive()
             return

@@ -42,6 +42,10 @@ class Snapshot:
         self.plans = tuple(plans)
         self.table = RouteTable((plan.route.source, plan) for plan in self.plans)
         self.login_host = control.source.host
+        self.login_origin = control.source.origin
+        kept = settings.configuration.login.interrupted_post
+        # Our own pages once more, for forms that must wait for a login: they may be larger than what else is read.
+        self.forms = RoutePlan(control.route, control.policy, control.target, control=True, body_limit=kept)
         self._ports = _ports([*self.plans, control])
         self._some = {plan.source.host: plan for plan in [*self.plans, control]}
         self._hosts: dict[bytes, str] = {}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from proxy.assertion import Signer, identity_headers
 from proxy.gateway.plan import RoutePlan, edited
+from proxy.model.device import Device
 from proxy.model.identity import Identity
 from proxy.web import endpoints
 from proxy.wire.lines import CHUNKED
@@ -16,20 +18,24 @@ if TYPE_CHECKING:
     from proxy.gateway.known import Known
 
 _ASSERTION_SECONDS = 60
+_INTERRUPTED = endpoints.INTERRUPTED.encode("ascii")
 _NO_BODY = frozenset(("GET", "HEAD", "OPTIONS", "DELETE", "TRACE"))
 
 
-def identity_block(signer: Signer, identity: Identity, audience: str, now: float, scratch: dict[Any, Any]) -> bytes:
-    """The identity headers for one app, signed once per identity, audience and minute; ends in CRLF."""
+def identity_block(
+    signer: Signer, identity: Identity, device: Device | None, audience: str, now: float, scratch: dict[Any, Any]
+) -> bytes:
+    """The identity headers for one app, signed once per identity, device, audience and minute; ends in CRLF."""
     minute = int(now) // _ASSERTION_SECONDS
-    known = scratch.get(audience)
-    if known is not None and known[0] == minute and known[1] is signer:
-        block: bytes = known[2]
+    key = audience if device is None else (audience, device.id, device.binding)
+    known = scratch.get(key)
+    if known is not None and known[0] == minute and known[1] is signer and known[2] is identity and known[3] is device:
+        block: bytes = known[4]
         return block
-    lines = [b"X-Ostiary-Assertion: " + signer.sign(identity, audience, now)]
+    lines = [b"X-Ostiary-Assertion: " + signer.sign(identity, audience, now, device)]
     lines += [name + b": " + value for name, value in identity_headers(identity)]
     block = b"\r\n".join(lines) + b"\r\n"
-    scratch[audience] = (minute, signer, block)
+    scratch[key] = (minute, signer, identity, device, block)
     return block
 
 
@@ -62,7 +68,9 @@ def request_head(exchange: HttpExchange, authority: bytes) -> bytes:
     else:
         middle = stamp[5]
     path = plan.forwarded_path(target.raw_path) if plan.stripped else target.raw_path
-    if target.query:
+    if exchange.put_by:
+        path = _INTERRUPTED
+    elif target.query:
         path = path + b"?" + target.query
     return b"%b %b%b%b\r\n\r\n" % (method.encode(), path, middle, exchange.reference.encode())
 
@@ -105,7 +113,7 @@ def _identity(exchange: HttpExchange) -> bytes:
         return b""
     scratch = exchange.session.scratch if exchange.session is not None else exchange.notes.identity_blocks
     audience = exchange.plan.audience_at(exchange.host)
-    return identity_block(exchange.house.signer, identity, audience, exchange.now, scratch)
+    return identity_block(exchange.house.signer, identity, exchange.device, audience, exchange.now, scratch)
 
 
 def _for_our_pages(exchange: HttpExchange) -> bytes:
@@ -116,6 +124,15 @@ def _for_our_pages(exchange: HttpExchange) -> bytes:
     ]
     if exchange.session is not None:
         lines.append((endpoints.SESSION_HEADER, exchange.session.sid))
+    certificate = exchange.certificate
+    if certificate is not None:
+        lines.append((endpoints.CERTIFICATE_HEADER, certificate.sha256))
+        device = exchange.house.devices.of_certificate(certificate)
+        if device:
+            lines.append((endpoints.DEVICE_HEADER, quote(device, safe="")))
+    if exchange.put_by and exchange.target is not None:
+        lines.append((endpoints.TARGET_HEADER, exchange.target.forward.decode("ascii")))
+        lines.append((endpoints.CHALLENGE_HEADER, exchange.put_by))
     block = "".join(f"{name}: {value}\r\n" for name, value in lines).encode("ascii")
     if exchange.head.fields.cookies:
         block += b"Cookie: " + b"; ".join(exchange.head.fields.cookies) + b"\r\n"

@@ -1,48 +1,195 @@
-"""What is open is held to what is true now: certificates that go bad, rights that are taken away.
+"""What is open is held to what is true now: rules, rights, sessions, certificates, devices, and the time.
 
-An exchange ends within a second when the certificate it was admitted on expires, is revoked or loses its CA, and when a
-reload or a renewal of the session changes what it was decided on and the new decision is another.
+Everything that is being forwarded is looked at twice a second, and at once what comes from a device of which there is
+news. What has changed is decided again, and ended when it may not go on. Many are looked at in slices of a few
+milliseconds, between which everybody else has a turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import logging
+from collections import deque
+from time import perf_counter
 from typing import TYPE_CHECKING
 
-from proxy.gateway.admission import certificate_of
-from proxy.gateway.http import HttpExchange
+from proxy.gateway.admission import certificate_of, service_of
+from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
-from proxy.sessions.live import LiveSession
 
 if TYPE_CHECKING:
     from proxy.gateway.door import House
+    from proxy.gateway.http import HttpExchange
+
+_SLICE = 0.004  # seconds
+# A device's proof may be this much too old (seconds) before what is open ends: browsers prove with their next request.
+_PROOF_GRACE = 60.0
+# What was begun with a token may go on this long after it has expired: a CI job's lasts minutes, its upload may too.
+_TOKEN_GRACE = 600.0
+_log = logging.getLogger("ostiary.gateway")
 
 
-def cut_uncertified(house: House, now: float, *, judged_anew: bool = False) -> None:
-    """Cut what goes on beyond the certificate it was admitted on. `judged_anew` looks at all of them, after a reload;
-    otherwise only those whose verdict has run out are judged again."""
-    for exchange in list(house.certified):
-        certificate = exchange.certificate
-        if certificate is None or (not judged_anew and now < certificate.good_until):
-            continue
+class Watch:
+    """Decides again what is open in one worker."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._news: deque[tuple[HttpExchange, float]] = deque()  # with when what happened to them came about
+        self._round: deque[HttpExchange] = deque()  # what is left of the present look at everything
+        self._since = 0.0  # when everything was looked at before that, seconds since the epoch
+        self._looked = 0.0
+        self._running = False
+        self._of_device: dict[str, set[HttpExchange]] = {}
+
+    # --- who follows which device
+
+    def follow(self, exchange: HttpExchange) -> None:
+        """This exchange depends on a device."""
+        device = exchange.device
+        name = device.id if device is not None else ""
+        if name and name != exchange.device_id:
+            self.lose(exchange)
+            exchange.device_id = name
+            self._of_device.setdefault(name, set()).add(exchange)
+
+    def lose(self, exchange: HttpExchange) -> None:
+        """It does not any more."""
+        name, exchange.device_id = exchange.device_id, ""
+        others = self._of_device.get(name)
+        if others is not None:
+            others.discard(exchange)
+            if not others:
+                del self._of_device[name]
+
+    # --- what happens
+
+    def look(self, now: float) -> None:
+        """To be called twice a second and after a reload: look at everything that is open."""
+        if self._round:
+            return  # the look before is still going on, and sees what is true now
+        self._since, self._looked = self._looked or now, now
+        self._round.extend(self._house.open)
+        self._run()
+
+    def device_news(self, device: str, at: float) -> None:
+        """Something is known anew of a device ("" is any); `at` is when that was decided, seconds since the epoch."""
+        affected = self._house.open if not device else self._of_device.get(device, ())
+        self._news.extend((exchange, at) for exchange in affected)
+        self._run()
+
+    def _run(self) -> None:
+        if not self._running and (self._news or self._round):
+            self._running = True
+            self._slice()
+
+    def _slice(self) -> None:
+        until = perf_counter() + _SLICE
+        while perf_counter() < until:
+            if self._news:
+                exchange, since = self._news.popleft()
+            elif self._round:
+                exchange, since = self._round.popleft(), self._since
+            else:
+                self._running = False
+                return
+            self._look_at(exchange, since)
+        asyncio.get_running_loop().call_soon(self._slice)
+
+    def _look_at(self, exchange: HttpExchange, since: float) -> None:
+        try:
+            if not exchange.over:
+                _Look(self, exchange, since).take()
+        except Exception:  # noqa: BLE001  # whatever cannot be decided again must not go on
+            _log.exception("request %s could not be decided again", exchange.reference)
+            exchange.cut(Reason.INTERNAL_ERROR, "policy", since)
+
+    def house(self) -> House:
+        """Whose exchanges these are."""
+        return self._house
+
+
+class _Look:
+    """One look at one exchange."""
+
+    __slots__ = ("exchange", "house", "now", "since", "watch")
+
+    def __init__(self, watch: Watch, exchange: HttpExchange, since: float) -> None:
+        self.watch = watch
+        self.exchange = exchange
+        self.since = since
+        self.house = watch.house()
+        self.now = self.house.clock()
+
+    def take(self) -> None:
+        exchange = self.exchange
+        cause = "clock" if exchange.judged_by.timed else ""
+        if exchange.certificate is not None:
+            self._certified(exchange.certificate)
+        if not exchange.over and self._device_changed():
+            cause = "device"
+        if exchange.over:
+            return
+        identity = self._identity()
+        if identity is not exchange.identity:
+            cause = "identity"
+        if exchange.snapshot is not self.house.snapshot:
+            cause = "policy"
+        if cause:
+            exchange.decide_again(identity, cause, self.since)
+
+    def _certified(self, certificate: Certificate) -> None:
+        """Hold it to its client certificate, as that is judged now."""
+        exchange, house = self.exchange, self.house
         verifier = house.snapshot.verifiers.get(exchange.listener)
-        fresh = certificate_of(exchange.notes, verifier, now)
+        if self.now < certificate.good_until and exchange.notes.verifier is verifier:
+            return
+        fresh = certificate_of(exchange.notes, verifier, self.now)
         if fresh is None:
-            exchange.cut(exchange.notes.problem or Reason.CERTIFICATE_UNTRUSTED)
+            since = certificate.good_until if self.now >= certificate.good_until else self.since
+            exchange.cut(exchange.notes.problem or Reason.CERTIFICATE_UNTRUSTED, "certificate", since)
         else:
             exchange.certificate = fresh
 
+    def _device_changed(self) -> bool:
+        """Whether the device is another or something else is known of it. Ends what may not be used from here."""
+        exchange, devices = self.exchange, self.house.devices
+        session = exchange.session
+        bound = None if session is None else session.record.device
+        if bound is None and exchange.certificate is None and exchange.device is None:
+            return False
+        if bound is not None:
+            at = max(self.now - _PROOF_GRACE, bound.proved_at)
+            missing = devices.standing(bound, exchange.certificate, exchange.notes.address, at)
+            if missing is not None:
+                exchange.cut(missing, "device", self.since)
+                return False
+        device = devices.facts(bound, exchange.certificate)
+        if device is exchange.device:
+            return False
+        exchange.device = device
+        self.watch.follow(exchange)
+        return True
 
-def cut_unentitled(house: House, sessions: Iterable[LiveSession]) -> None:
-    """Decide again what is open under an older configuration or an older identity of its session; cut what may not
-    go on."""
-    snapshot = house.snapshot
-    for session in sessions:
-        for exchange in tuple(session.streams):
-            if isinstance(exchange, HttpExchange) and (
-                exchange.snapshot is not snapshot or exchange.identity is not session.identity
-            ):
-                exchange.decide_again(session.identity)
-    for exchange in tuple(house.certified):
-        if exchange.snapshot is not snapshot:
-            exchange.decide_again(exchange.identity)
+    def _identity(self) -> Identity | None:
+        """Who asks, as far as is known now."""
+        exchange = self.exchange
+        if exchange.session is not None:
+            return exchange.session.identity
+        if exchange.known is not None and exchange.known.token is not None:
+            return self._of_token(exchange.known.token)
+        certificate = exchange.certificate
+        if certificate is None:
+            return None
+        if self.house.devices.of_certificate(certificate):
+            return None
+        return service_of(exchange.notes, certificate)
+
+    def _of_token(self, token: bytes) -> Identity | None:
+        exchange = self.exchange
+        identity = exchange.identity
+        expires = None if identity is None else identity.claims.get("exp")
+        late = isinstance(expires, int | float) and self.now >= expires + _TOKEN_GRACE
+        if late or not self.house.workloads.recognises(token):
+            exchange.cut(Reason.TOKEN_INVALID, "token", expires + _TOKEN_GRACE if late and expires else self.since)
+            return None
+        return identity

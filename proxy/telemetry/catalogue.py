@@ -36,7 +36,11 @@ FAMILIES: dict[str, Family] = {
     "ostiary_streams": Family("gauge", "Long-lived exchanges open now: WebSockets, tunnels, events.", ("kind",)),
     "ostiary_sessions_cached": Family("gauge", "Sessions a worker holds in memory."),
     "ostiary_stream_cut_seconds": Family(
-        "histogram", "Time from the signal that ends a session to the cut of its streams.", (), CUT_BOUNDS
+        "histogram",
+        "Time from what takes a right away to the cut of the stream that had it, by cause: session, device, "
+        "certificate, policy, clock, identity or token.",
+        ("cause",),
+        CUT_BOUNDS,
     ),
     "ostiary_audit_lost_total": Family("counter", "Lines of the record that never reached the file."),
     "ostiary_audit_healthy": Family("gauge", "1 when every worker can write the record.", (), (), "min"),

@@ -197,6 +197,17 @@ class UpstreamConnection:
         self._state = self.DEAD
         self.transport.abort()
 
+    def part(self, last_words: bytes) -> None:
+        """Say this and close, without waiting for an answer; whoever asked is told no more. An app that does not read
+        is left without a word."""
+        if self.transport.is_closing() or self.transport.get_write_buffer_size():
+            self.drop()
+            return
+        self.receiver = None
+        self._state = self.DEAD
+        self.write(last_words)
+        self.transport.close()
+
     def usable(self) -> bool:
         """Whether it may carry another request."""
         return self._state == self.IDLE and not self.transport.is_closing()

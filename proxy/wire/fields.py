@@ -30,6 +30,7 @@ class Field(IntEnum):
     FORWARDED_FOR = 9
     SET_COOKIE = 10
     REWRITTEN = 11  # passes, written anew because of odd blanks around its value
+    AUTHORIZATION = 12  # passes, unless the gateway finds in it a token that is meant for us
 
 
 HOP_BY_HOP = frozenset(
@@ -68,6 +69,7 @@ _REQUEST: dict[bytes, Field] = {
     b"expect": Field.EXPECT,
     b"upgrade": Field.UPGRADE,
     b"x-forwarded-for": Field.FORWARDED_FOR,
+    b"authorization": Field.AUTHORIZATION,
 }
 
 _RESPONSE: dict[bytes, Field] = {

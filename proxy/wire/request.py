@@ -23,6 +23,7 @@ class Fields:
     """
 
     __slots__ = (
+        "authorization",
         "close",
         "coded",
         "connection",
@@ -39,6 +40,7 @@ class Fields:
     def __init__(self) -> None:
         self.lines: list[bytes] = []
         self.host: bytes = b""
+        self.authorization: bytes | None = None  # the only one; its line is among `lines` as well
         self.cookies: tuple[bytes, ...] = ()
         self.connection: frozenset[bytes] | None = None  # lower-case tokens; None when the field is absent
         self.close = False  # the client wants the connection closed afterwards
@@ -137,6 +139,8 @@ def parse_fields(block: bytes, max_fields: int = 100) -> Fields:
         fields.lines = without_listed(keep, fields.connection)
         if b"cookie" in fields.connection:
             fields.cookies = ()
+        if b"authorization" in fields.connection:
+            fields.authorization = None
     return fields
 
 
@@ -145,6 +149,11 @@ def _read_request_field(fields: Fields, field: int, value: bytes, lengths: list[
         fields.cookies = (*fields.cookies, value)
     elif field == Field.REWRITTEN:
         fields.lines.append(value)
+    elif field == Field.AUTHORIZATION:
+        if fields.authorization is not None:
+            raise Malformed("several Authorization headers")
+        fields.authorization = value
+        fields.lines.append(b"Authorization: " + value)
     elif field == Field.CONNECTION:
         fields.connection = connection_tokens(value, fields.connection)
     elif field == Field.CONTENT_LENGTH:

@@ -173,17 +173,20 @@ async def status(world: Inside, cookie: str, wanted: int) -> bool:
     return (await world.ask("app", cookie=cookie)).status == wanted
 
 
-async def test_a_route_that_is_gone_ends_nothing_that_is_under_way(world: Inside, app: App):
-    """A reload decides about what comes; streams already admitted go on (they end with the session)."""
+async def test_a_route_that_is_gone_ends_what_is_under_way_on_it_and_nothing_else(world: Inside, app: App):
+    """A reload decides again about everything that is open, of nobody in particular as well."""
     world.route("app", app.url, public=True)
     world.route("other", app.url, public=True)
-    async with running(world), await world.line("app") as stream:
-        stream.ask("GET", "/stream", world.host("app"))
-        await stream.until(b"data: 1\n\n")
+    async with running(world), await world.line("app") as gone, await world.line("other") as stays:
+        for line, host in ((gone, "app"), (stays, "other")):
+            line.ask("GET", "/stream", world.host(host))
+            await line.until(b"data: 1\n\n")
         del world.routes[0]
         world.reload()
-        await stream.until(b"data: 5\n\n")
+        await gone.closed()
+        await stays.until(b"data: 9\n\n")
         assert (await world.ask("app")).status == 404
+        assert (await world.recorded(route="app", path="/stream"))["reason"] == "no-route"
 
 
 async def test_nothing_is_left_in_the_temporary_folder(world: Inside, app: App, monkeypatch, tmp_path: Path):

@@ -86,14 +86,14 @@ def test_gauges_go_up_and_down_and_durations_fall_into_buckets() -> None:
     metrics.add("ostiary_streams", "websocket", amount=3)
     metrics.add("ostiary_streams", "websocket", amount=-1)
     metrics.set("ostiary_sessions_cached", value=42)
-    metrics.time("ostiary_stream_cut_seconds", seconds=0.04)
+    metrics.time("ostiary_stream_cut_seconds", "device", seconds=0.04)
     cell = metrics.cell("ostiary_connections", "127.0.0.1:8443")
     cell.value += 1
     shot = metrics.snapshot()
     assert value(shot, "ostiary_streams", kind="websocket") == 2
     assert value(shot, "ostiary_sessions_cached") == 42
-    assert value(shot, "ostiary_stream_cut_seconds_bucket", le="0.025") == 0
-    assert value(shot, "ostiary_stream_cut_seconds_bucket", le="0.05") == 1
+    assert value(shot, "ostiary_stream_cut_seconds_bucket", cause="device", le="0.025") == 0
+    assert value(shot, "ostiary_stream_cut_seconds_bucket", cause="device", le="0.05") == 1
     assert value(shot, "ostiary_connections", listener="127.0.0.1:8443") == 1
 
 

@@ -185,14 +185,22 @@ async def test_an_app_that_dies_takes_nobody_with_it(stack: Stack) -> None:
 
 
 async def test_a_tunnel_ends_with_its_session(stack: Stack) -> None:
+    """Both sides are told: the client why, the app only that nobody is there any more."""
     client, _ = await opened(stack)
     live = next(iter(stack.worker.sessions.lives()))
     (stream,) = live.streams
     stream.cut(Reason.SESSION_REVOKED)
-    assert await client.closed()
     await settle()
-    assert stack.origin.saw.ends == 1
     assert stack.worker.house.exchanges == 0
+    assert await client.raw(4) == b"\x88\x11" + (1008).to_bytes(2, "big")
+    assert await client.raw(15) == b"session-revoked"
+    head, mask = stack.origin.saw.tunnel[:2], stack.origin.saw.tunnel[2:6]
+    assert head == b"\x88\x82"
+    assert bytes(a ^ b for a, b in zip(stack.origin.saw.tunnel[6:], mask, strict=False)) == (1001).to_bytes(2, "big")
+    assert stack.origin.saw.ends == 1
+    await client.send(b"\x81\x85....hello\x88\x80....")
+    assert await client.closed()
+    assert b"hello" not in stack.origin.saw.tunnel
 
 
 async def test_both_sides_wait_for_each_other(stack: Stack) -> None:
