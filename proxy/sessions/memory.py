@@ -113,6 +113,13 @@ class MemoryStore:
             and provider_sid in ("", each.provider_sid)
         )
 
+    async def by_device(self, device: str) -> Sequence[str]:
+        return sorted(
+            each.sid
+            for each in self._sessions.values()
+            if each.ended is None and device and each.device is not None and each.device.device == device
+        )
+
     async def consume(self, key: str, expires: float) -> bool:
         if key in self._consumed:
             return False

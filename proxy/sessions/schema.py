@@ -64,7 +64,9 @@ CREATE TABLE event_floor (id INTEGER NOT NULL);  -- events up to here are no lon
 
 _STEPS = {
     1: "ALTER TABLE sessions ADD COLUMN device BLOB",
-    2: "ALTER TABLE consumed ADD COLUMN at REAL",
+    2: "ALTER TABLE consumed ADD COLUMN at REAL;\n"
+    "CREATE INDEX sessions_by_device ON sessions (json_extract(CAST(device AS TEXT), '$.device')) "
+    "WHERE device IS NOT NULL",
 }
 """From each older version to the next."""
 
@@ -144,7 +146,8 @@ def _migrate(connection: sqlite3.Connection, path: Path, tables: Tables) -> None
                 connection.execute(statement)
             tables.begin(connection)
         for older in range(version or tables.version, tables.version):
-            connection.execute(tables.steps[older])
+            for statement in tables.steps[older].split(";\n"):
+                connection.execute(statement)
         connection.execute(f"PRAGMA user_version={tables.version}")
         connection.execute("COMMIT")
     except BaseException:

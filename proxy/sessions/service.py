@@ -266,6 +266,10 @@ class Sessions(Renewing):
         sids = await self.store.by_provider_session(provider, subject, provider_sid)
         return await self._end_all(sids, Reason.SESSION_REVOKED)
 
+    async def end_of_device(self, device: str) -> int:
+        """End every session that is tied to a device. Returns how many were alive."""
+        return await self.end_many(await self.store.by_device(device))
+
     def expire_now(self, live: LiveSession, now: float) -> None:
         """End a session whose time is over: here at once, elsewhere as soon as the store has been told."""
         self._expired(live, now)

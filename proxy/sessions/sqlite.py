@@ -180,6 +180,13 @@ class SqliteStore:
         values = {"provider": provider, "subject": subject, "provider_sid": provider_sid}
         return await self._reader.run(lambda db: [sid for (sid,) in db.execute(query, values)])
 
+    async def by_device(self, device: str) -> Sequence[str]:
+        query = (
+            "SELECT sid FROM sessions WHERE json_extract(CAST(device AS TEXT), '$.device') = ? "
+            "AND device IS NOT NULL AND ended IS NULL ORDER BY sid"
+        )
+        return await self._reader.run(lambda db: [sid for (sid,) in db.execute(query, (device,))]) if device else []
+
     async def consume(self, key: str, expires: float) -> bool:
         row = (hashlib.sha256(key.encode()).digest(), expires)
         query = "INSERT OR IGNORE INTO consumed (key, expires) VALUES (?, ?)"

@@ -77,6 +77,9 @@ class SessionStore(Protocol):
         Both "": none (OpenID Connect Back-Channel Logout 1.0, section 2.4: a token has one or both).
         """
 
+    async def by_device(self, device: str) -> Sequence[str]:
+        """Living sessions that are tied to the device with this id."""
+
     async def consume(self, key: str, expires: float) -> bool:
         """True for exactly one caller per key, ever, in all processes; remembered until a day after `expires`."""
 

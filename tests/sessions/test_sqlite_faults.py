@@ -157,7 +157,6 @@ class TestDamage:
         await store.create(record())
         await store.close()
         with closing(sqlite3.connect(path)) as other:
-            other.execute("DROP INDEX IF EXISTS sessions_by_device")
             other.execute("DROP INDEX sessions_by_device")
             other.execute("ALTER TABLE sessions DROP COLUMN device")
             other.execute("ALTER TABLE consumed DROP COLUMN at")
@@ -168,7 +167,10 @@ class TestDamage:
         found = await again.get("s1")
         assert found is not None
         assert found.device == Bound(device="laptop-7")
+        assert list(await again.by_device("laptop-7")) == ["s1"]
         await again.close()
+        with closing(sqlite3.connect(path)) as other:
+            assert other.execute("SELECT 1 FROM sqlite_master WHERE name = 'sessions_by_device'").fetchone()
 
 
 class TestPlaces:

@@ -35,6 +35,17 @@ class TestRecords:
         assert await store.update(record(device=None))
         assert (await store.get("s1")).device is None
 
+    async def test_the_living_sessions_of_a_device(self, store: SessionStore) -> None:
+        for sid, device in (("s1", "laptop-7"), ("s2", "laptop-7"), ("s3", "laptop-8"), ("s4", "laptop-7"), ("s5", "")):
+            await store.create(record(sid, device=Bound(device=device, binding="agent")))
+        await store.create(record("s6"))
+        await store.revoke("s4", Reason.SESSION_REVOKED, NOON)
+        assert list(await store.by_device("laptop-7")) == ["s1", "s2"]
+        assert list(await store.by_device("laptop-9")) == []
+        assert list(await store.by_device("")) == [], "no device is not a device"
+        await store.update(record("s1", device=None))
+        assert list(await store.by_device("laptop-7")) == ["s2"]
+
     async def test_news_of_a_device_reaches_whoever_follows(self, store: SessionStore) -> None:
         cursor = await store.latest_event()
         await store.publish(SessionEvent(kind="device", sid="laptop-7", at=NOON))
