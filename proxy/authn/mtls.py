@@ -10,8 +10,9 @@ from __future__ import annotations
 import bisect
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import msgspec
 from cachetools import LRUCache
@@ -25,6 +26,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from proxy.authn.certification_path import Link, Path, link, may_issue, paths
 from proxy.authn.revocation import RevocationLists
 from proxy.authn.subject_names import NameRefused, service_name, subject_names
+from proxy.authn.x509_svid import keeps_to_domain, trust_domain_of
 from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
 
@@ -65,15 +67,29 @@ class CertificateVerifier:
     """Verifies client certificates against trust anchors and revocation lists, which never change: build a new one
     when the files do.
 
+    A certificate that names one of `trust_domains` (name → authorities, from its bundle) is judged by those alone, and
+    nothing but its SPIFFE ID is taken from it; any other by `ca`. SVIDs live for minutes, so revocation lists count for
+    the authorities they are of, but are not asked of a trust domain.
+
     Raises `ValueError`, with a text for the administrator, when an anchor is not a sound CA certificate, when a list
     cannot be used, or when it was not signed by the anchor it names.
     """
 
-    def __init__(self, ca: Sequence[x509.Certificate], crls: Sequence[x509.CertificateRevocationList] = ()) -> None:
+    def __init__(
+        self,
+        ca: Sequence[x509.Certificate],
+        crls: Sequence[x509.CertificateRevocationList] = (),
+        trust_domains: Mapping[str, Sequence[x509.Certificate]] = MappingProxyType({}),
+    ) -> None:
         self._anchors = [_anchor(certificate) for certificate in dict.fromkeys(ca)]
+        self._domains = {
+            name: [_anchor(certificate) for certificate in dict.fromkeys(authorities)]
+            for name, authorities in trust_domains.items()
+        }
         self._lists = RevocationLists(crls)
         self._cache: LRUCache[bytes, _Cached] = LRUCache(maxsize=_CACHED)
-        own = [moment for item in self._anchors for moment in (item.not_before, item.not_after)]
+        anchors = [item for each in (self._anchors, *self._domains.values()) for item in each]
+        own = [moment for item in anchors for moment in (item.not_before, item.not_after)]
         self._moments = tuple(sorted({*own, *self._lists.moments}))
         self._check_lists()
 
@@ -100,18 +116,21 @@ class CertificateVerifier:
 
     def _judge(self, links: Sequence[Link], now: float) -> Verdict:
         nearest = Reason.CERTIFICATE_UNTRUSTED
-        for path in paths(links[0], links[1:], self._anchors):
-            verdict = self._walk(path, now)
+        named = trust_domain_of(links[0])
+        domain = named if named in self._domains else ""
+        for path in paths(links[0], links[1:], self._domains[domain] if domain else self._anchors):
+            verdict = self._walk(path, domain, now)
             if isinstance(verdict, Certificate):
                 return verdict
             nearest = max(nearest, verdict, key=_PROGRESS.index)
         return nearest
 
-    def _walk(self, path: Path, now: float) -> Verdict:
-        problem = _time_problem(path, now) or self._lists.problem(path, now)
+    def _walk(self, path: Path, domain: str, now: float) -> Verdict:
+        """`domain`: the trust domain that the path is of; "" for the authorities of the listener."""
+        problem = _time_problem(path, now) or self._lists.problem(path, now, of_all=not domain)
         if problem is not None:
             return problem
-        if not _is_for_clients(path):
+        if not _is_for_clients(path) or (domain and not keeps_to_domain(path, domain)):
             return Reason.CERTIFICATE_PURPOSE
         try:
             names = subject_names(path[0].find(x509.SubjectAlternativeName))
@@ -121,15 +140,15 @@ class CertificateVerifier:
             return Reason.CERTIFICATE_NAME
         if not _library_agrees(path, now):
             return Reason.CERTIFICATE_UNTRUSTED
-        return self._admitted(path, names, now)
+        return self._admitted(path, names[:1] if domain else names, domain, now)
 
-    def _admitted(self, path: Path, names: tuple[str, ...], now: float) -> Certificate:
+    def _admitted(self, path: Path, names: tuple[str, ...], domain: str, now: float) -> Certificate:
         leaf = path[0].certificate
         ends = min(item.not_after for item in path)
         return Certificate(
             sha256=leaf.fingerprint(hashes.SHA256()).hex(),
             serial=f"{leaf.serial_number:x}",
-            subject_serial=_subject_serial(leaf),
+            subject_serial="" if domain else _subject_serial(leaf),
             names=names,
             not_after=path[0].not_after,
             good_until=min(ends, self._lists.good_until(path, now)),

@@ -37,9 +37,16 @@ class RevocationLists:
             self._by_issuer.setdefault(crl.issuer, []).append(crl)
         self.moments = tuple(moment for crl in lists for moment in _window(crl))  # when a verdict may change
 
-    def problem(self, path: Path, now: float) -> Reason | None:
-        """CERTIFICATE_REVOKED, CERTIFICATE_CRL_STALE or None for a whole path; nobody revokes the anchor itself."""
-        findings = {self._finding(item, issuer, now) for item, issuer in pairwise(path)}
+    def problem(self, path: Path, now: float, *, of_all: bool = True) -> Reason | None:
+        """CERTIFICATE_REVOKED, CERTIFICATE_CRL_STALE or None for a whole path; nobody revokes the anchor itself.
+
+        Without `of_all` an issuer of whom there is no list at all is passed over.
+        """
+        findings = {
+            self._finding(item, issuer, now)
+            for item, issuer in pairwise(path)
+            if of_all or issuer.certificate.subject in self._by_issuer
+        }
         for reason in (Reason.CERTIFICATE_REVOKED, Reason.CERTIFICATE_CRL_STALE):
             if reason in findings:
                 return reason

@@ -29,20 +29,25 @@ class TlsUnusable(Exception):
 class TlsListener:
     """The TLS side of one listener. `context` is handed to each new connection; `adopt` swaps all certificates.
 
-    `explains` is True when unverifiable client certificates survive the handshake to be refused in words.
+    `authorities`: PEM certificates of authorities that clients may be of besides `client_ca` (trust bundles); with
+    either, the listener asks for a client certificate. `explains` is True when unverifiable client certificates survive
+    the handshake to be refused in words.
     """
 
-    def __init__(self, settings: Tls) -> None:
+    def __init__(self, settings: Tls, authorities: bytes = b"") -> None:
         self._settings = settings
+        self._authorities = authorities
+        self.asks = settings.client_ca is not None or bool(authorities)
         self._exact: dict[str, ssl.SSLContext] = {}
         self._wildcard: dict[str, ssl.SSLContext] = {}
-        self.explains = settings.client_ca is not None and hook_works()
+        self.explains = self.asks and hook_works()
         self.context = self._load(settings)
 
     def adopt(self, fresh: TlsListener) -> None:
         """Use the certificates and authorities of another listener from the next handshake on."""
         self._exact, self._wildcard = fresh._exact, fresh._wildcard  # our own class
         self.context = fresh.context
+        self.asks = fresh.asks
         self.explains = fresh.explains
 
     def _load(self, settings: Tls) -> ssl.SSLContext:
@@ -68,21 +73,31 @@ class TlsListener:
         except (OSError, ssl.SSLError) as error:
             raise TlsUnusable(f"{cert} with key {key}: {_words(error)}") from None
         context.sni_callback = self._choose
-        if self._settings.client_ca is not None:
-            self._ask(context, self._settings.client_ca)
+        if self.asks:
+            self._ask(context)
         return context
 
-    def _ask(self, context: ssl.SSLContext, client_ca: str) -> None:
+    def _ask(self, context: ssl.SSLContext) -> None:
+        """Ask for a certificate of any of the authorities, whose names the client is told: it shows no other."""
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
+        client_ca = self._settings.client_ca
         try:
-            context.load_verify_locations(client_ca)
+            if client_ca is not None:
+                context.load_verify_locations(client_ca)
         except (OSError, ssl.SSLError) as error:
             raise TlsUnusable(f"{client_ca}: {_words(error)}") from None
-        if self.explains:
-            peer.accept_any(context, client_ca)
-        else:
-            context.verify_mode = ssl.CERT_OPTIONAL
+        with tempfile.NamedTemporaryFile(prefix="ostiary-", suffix=".pem") as together:
+            if client_ca is not None:
+                together.write(Path(client_ca).read_bytes() + b"\n")
+            together.write(self._authorities)
+            together.flush()
+            if self._authorities:
+                context.load_verify_locations(together.name)
+            if self.explains:
+                peer.accept_any(context, together.name)
+            else:
+                context.verify_mode = ssl.CERT_OPTIONAL
 
     def _choose(self, ssl_object: Any, server_name: str | None, _context: ssl.SSLContext) -> int | None:
         """Pick the certificate for `server_name` and remember the name, to compare with Host later."""

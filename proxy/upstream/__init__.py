@@ -5,4 +5,5 @@ exchange asks a `Target` for a connection, sends one request and is told what co
 
     connection.py  one HTTP/1.1 connection to an app      pool.py    connections to one address, kept and bounded
     target.py      several addresses: weights, ejection   origin.py  what a `to:` URL means
+    peer_identity.py  the SPIFFE ID an app must show
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,9 @@ from typing import Any
 
 from proxy.upstream.connection import Receiver, UpstreamConnection
 from proxy.upstream.origin import Origin, context_of
+from proxy.upstream.peer_identity import WrongPeer, check_spiffe_id
+
+_log = logging.getLogger("ostiary.upstream")
 
 _IDLE_SECONDS = 50.0  # below the keep-alive of common servers (60–75 s), so that we are the one who closes
 _QUEUE_PER_CONNECTION = 4
@@ -34,7 +38,9 @@ class Pool:
         self._idle: list[UpstreamConnection] = []
         self._waiting: deque[tuple[Receiver, float]] = deque()
         self._clock = clock
-        self._context: ssl.SSLContext | None = context_of(origin.tls) if origin.tls is not None else None
+        self._context: ssl.SSLContext | None = (
+            context_of(origin.tls, origin.authorities) if origin.tls is not None else None
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -84,10 +90,16 @@ class Pool:
                     _, made = await loop.create_connection(
                         self._new, origin.host, origin.port, ssl=self._context, server_hostname=server_name
                     )
+                    self._check_peer(made)
         except TimeoutError:
             kind = "timeout"
         except (OSError, ssl.SSLError, ValueError):
             kind = "unreachable"
+        except WrongPeer as why:
+            kind = "unreachable"
+            made.drop()
+            if self.failures == 0:  # once in a row of failures
+                _log.warning("upstream %s is not used: %s", origin.text, why)
         finally:
             self._connecting -= 1
         if kind:
@@ -101,6 +113,12 @@ class Pool:
             receiver.upstream_failed("unreachable", False)
         else:
             receiver.upstream_connected(made)
+
+    def _check_peer(self, made: UpstreamConnection) -> None:
+        """Before a byte is sent: is it who it should be? Raises WrongPeer."""
+        tls = self.origin.tls
+        if tls is not None and tls.spiffe_id is not None:
+            check_spiffe_id(made.transport.get_extra_info("ssl_object").getpeercert(True), tls.spiffe_id)
 
     def _new(self) -> Any:  # an asyncio protocol by its methods
         return UpstreamConnection(self)
