@@ -50,9 +50,7 @@ _JUDGED_BY_LIBRARY = (x509.DNSName, x509.IPAddress, x509.RFC822Name)
 _LIBRARY_CA = verification.ExtensionPolicy.permit_all().require_present(
     x509.BasicConstraints, verification.Criticality.AGNOSTIC, None
 )
-_LIBRARY_LEAF = verification.ExtensionPolicy.permit_all().require_present(
-    x509.SubjectAlternativeName, verification.Criticality.AGNOSTIC, None
-)
+_LIBRARY_LEAF = verification.ExtensionPolicy.permit_all()  # a device's may have no name at all
 
 
 class _Cached(msgspec.Struct, frozen=True):
@@ -136,10 +134,8 @@ class CertificateVerifier:
             names = subject_names(path[0].find(x509.SubjectAlternativeName))
         except NameRefused:
             return Reason.CERTIFICATE_NAME
-        if service_name(names) is None:
-            return Reason.CERTIFICATE_NAME
         if not _library_agrees(path, now):
-            return Reason.CERTIFICATE_UNTRUSTED
+            return Reason.CERTIFICATE_UNTRUSTED if service_name(names) else Reason.CERTIFICATE_NAME
         return self._admitted(path, names[:1] if domain else names, domain, now)
 
     def _admitted(self, path: Path, names: tuple[str, ...], domain: str, now: float) -> Certificate:
@@ -164,7 +160,8 @@ class CertificateVerifier:
 
 
 def identity_of(certificate: Certificate) -> Identity | Reason:
-    """The service a verified certificate speaks for: its SPIFFE ID, else its first DNS name."""
+    """The service a verified certificate speaks for: its SPIFFE ID, else its first DNS name; without either nobody
+    (a device may be known by another mark of its certificate)."""
     name = service_name(certificate.names)
     return Reason.CERTIFICATE_NAME if name is None else Identity(kind="service", subject=name)
 

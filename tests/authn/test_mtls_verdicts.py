@@ -37,10 +37,17 @@ def test_a_chain_is_presented(case: dict[str, Any]) -> None:
     checker = verifier(zoo)
     for _first_and_from_the_cache in range(2):
         verdict = checker.verify(presented, NOW)
-        if isinstance(verdict, Certificate):
-            assert identity_of(verdict) == Identity(kind="service", subject=case["want"])
-        else:
-            assert verdict == case["want"]
+        named = identity_of(verdict) if isinstance(verdict, Certificate) else verdict
+        assert named == (case["want"] if isinstance(named, Reason) else Identity(kind="service", subject=case["want"]))
+
+
+def test_a_certificate_without_a_name_is_good_and_nobody() -> None:
+    """A device may be known by its fingerprint or serial number; a service must have a name."""
+    zoo = Zoo({"leaf": {"names": []}})
+    verdict = verifier(zoo).verify(zoo.presented, NOW)
+    assert isinstance(verdict, Certificate)
+    assert verdict.names == ()
+    assert identity_of(verdict) is Reason.CERTIFICATE_NAME
 
 
 def test_what_is_known_of_an_admitted_certificate() -> None:
