@@ -14,6 +14,8 @@ from proxy.app.providers import Built, build_providers
 from proxy.assertion import Signer, SigningError
 from proxy.authn.mtls import CertificateVerifier
 from proxy.authn.oidc import OidcProvider
+from proxy.authn.workload.issuer import FirstSeen
+from proxy.authn.workload.service import Bundles, Workloads, WorkloadsUnusable, read_bundles
 from proxy.gateway.plan import RoutePlan
 from proxy.gateway.snapshot import Snapshot
 from proxy.net.tls import TlsListener, TlsUnusable
@@ -35,12 +37,16 @@ class Plan(NamedTuple):
     signer: Signer
     providers: Mapping[str, OidcProvider]
     built: Mapping[str, Built]  # the same providers, with what they were made of
+    workloads: Workloads
     tls: Mapping[str, TlsListener]  # by listener address
     pools: Mapping[tuple[object, ...], Pool]
 
 
 class Composer:
-    """Builds plans for one worker. Pools and providers that stay the same are carried over from plan to plan."""
+    """Builds plans for one worker. Pools, providers and issuers that stay the same are carried over from plan to plan.
+
+    `first_seen`: the session store's; not called before the first request.
+    """
 
     def __init__(
         self,
@@ -48,31 +54,32 @@ class Composer:
         control_socket: str,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
+        first_seen: FirstSeen,
     ) -> None:
         self._http = http
         self._control = f"unix:{control_socket}"
         self._clock = clock
         self._monotonic = monotonic
+        self._first_seen = first_seen
 
     def build(self, settings: Settings, before: Plan | None = None) -> Plan:
         """Raises Unusable, and then nothing about what is in force has changed."""
         try:
             return self._build(settings, before)
-        except (TlsUnusable, OriginUnusable, ValueError) as error:
+        except (TlsUnusable, OriginUnusable, WorkloadsUnusable, ValueError) as error:
             raise Unusable(str(error)) from None
 
     def _build(self, settings: Settings, before: Plan | None) -> Plan:
         configuration = settings.configuration
         pools: dict[tuple[object, ...], Pool] = {}
         known = {} if before is None else before.pools
-        plans = [self._route_plan(route, settings, pools, known) for route in settings.routes]
+        bundles = read_bundles(configuration.workloads)
+        plans = [self._route_plan(route, settings, bundles, pools, known) for route in settings.routes]
         control = self._control_plan(settings, pools, known)
-        tls = {one.address: TlsListener(one.tls) for one in configuration.listeners if one.tls is not None}
-        verifiers = {
-            one.address: verifier_of(one.tls)
-            for one in configuration.listeners
-            if one.tls is not None and one.tls.client_ca is not None
-        }
+        secure = [(one.address, one.tls) for one in configuration.listeners if one.tls is not None]
+        vouching = b"".join(bundle.pem for bundle in bundles.values())
+        tls = {address: TlsListener(one, vouching) for address, one in secure}
+        verifiers = {address: verifier_of(one, bundles) for address, one in secure if tls[address].asks}
         built = build_providers(
             configuration.login.providers, {} if before is None else before.built, self._http, self._clock
         )
@@ -82,6 +89,14 @@ class Composer:
             signer=signer_of(settings),
             providers={name: one.provider for name, one in built.items()},
             built=built,
+            workloads=Workloads(
+                configuration.workloads,
+                self._http,
+                self._clock,
+                self._first_seen,
+                bundles=bundles,
+                before=None if before is None else before.workloads,
+            ),
             tls=tls,
             pools=pools,
         )
@@ -90,21 +105,28 @@ class Composer:
         self,
         route: Route,
         settings: Settings,
+        bundles: Bundles,
         pools: dict[tuple[object, ...], Pool],
         known: Mapping[tuple[object, ...], Pool],
     ) -> RoutePlan:
         policy = compile_policy(allow=route.allow, deny=route.deny, public=route.public)
-        target = None if route.to is None else self._target(route, pools, known)
+        target = None if route.to is None else self._target(route, bundles, pools, known)
         return RoutePlan(route, policy, target, body_limit=settings.configuration.limits.body_bytes)
 
     def _target(
-        self, route: Route, pools: dict[tuple[object, ...], Pool], known: Mapping[tuple[object, ...], Pool]
+        self,
+        route: Route,
+        bundles: Bundles,
+        pools: dict[tuple[object, ...], Pool],
+        known: Mapping[tuple[object, ...], Pool],
     ) -> Target:
         to = (route.to,) if isinstance(route.to, str) else route.to or ()
         weighted = [WeightedUpstream(url=one) if isinstance(one, str) else one for one in to]
         members = []
+        domain = (route.upstream_tls.spiffe_id or "").removeprefix("spiffe://").partition("/")[0]
+        authorities = bundles[domain].pem.decode() if domain in bundles else ""
         for one in weighted:
-            origin = parse_origin(one.url, route.upstream_tls)
+            origin = parse_origin(one.url, route.upstream_tls, authorities)
             members.append((self._pool(origin, route.upstream_connections, pools, known), one.weight))
         return Target(members, self._monotonic)
 
@@ -139,19 +161,21 @@ class Composer:
             response_headers=HeaderEdits(remove=("Server",)),  # what they are served with is nobody's business
         )
         policy = compile_policy(allow=(), deny=(), public=True)
-        return RoutePlan(route, policy, self._target(route, pools, known), control=True, body_limit=_CONTROL_BODY)
+        return RoutePlan(route, policy, self._target(route, {}, pools, known), control=True, body_limit=_CONTROL_BODY)
 
 
-def verifier_of(tls: Tls) -> CertificateVerifier:
+def verifier_of(tls: Tls, bundles: Bundles) -> CertificateVerifier:
     """The judge of client certificates for one listener. Raises Unusable naming the file."""
     authorities: list[x509.Certificate] = []
+    domains = {name: bundle.authorities for name, bundle in bundles.items()}
     lists: list[x509.CertificateRevocationList] = []
     file = tls.client_ca or ""
     try:
-        authorities = x509.load_pem_x509_certificates(Path(file).read_bytes())
+        if file:
+            authorities = x509.load_pem_x509_certificates(Path(file).read_bytes())
         for file in tls.client_crl:
             lists.append(_revocation_list(Path(file).read_bytes()))
-        return CertificateVerifier(authorities, lists)
+        return CertificateVerifier(authorities, lists, domains)
     except OSError as error:
         raise Unusable(f"{file}: {error.strerror}") from None
     except ValueError as error:

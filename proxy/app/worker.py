@@ -89,7 +89,7 @@ class Worker:
         control_socket = str(Path(self._folder) / f"control-{self.number}.sock")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(control_socket)  # noqa: PTH108  # left by a predecessor that was killed
-        self._composer = Composer(self._http, control_socket, time.time, time.monotonic)
+        self._composer = Composer(self._http, control_socket, time.time, time.monotonic, self._first_seen)
         plan = self._plan = self._composer.build(self.settings)
         await self._start_sessions()
         self._refresher = Refresher(
@@ -106,6 +106,7 @@ class Worker:
             ticker=self.ticker,
             clock=time.time,
             renewal=self._refresher,
+            workloads=plan.workloads,
         )
         await self._start_pages(control_socket)
         self.metrics.info("ostiary_configuration_revision_info", self.settings.revision)
@@ -122,6 +123,9 @@ class Worker:
         """What is in force."""
         assert self._plan is not None, "the worker has been started"
         return self._plan
+
+    async def _first_seen(self, key: str, now: float, expires: float) -> float:
+        return await self._store.first_seen(key, now, expires)
 
     async def _start_sessions(self) -> None:
         configuration = self.settings.configuration
@@ -198,6 +202,7 @@ class Worker:
         self.settings = fresh.settings
         self.house.snapshot = fresh.snapshot
         self.house.signer = fresh.signer
+        self.house.workloads = fresh.workloads
         configuration = fresh.settings.configuration
         self._listening.adopt(fresh)
         self.sessions.reconfigure(configuration.sessions)

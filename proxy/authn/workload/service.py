@@ -24,7 +24,6 @@ from proxy.authn.workload.issuer import FirstSeen, Issuer, Source, TokenReplayed
 from proxy.authn.workload.svid import Proved, verify_svid
 from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
-from proxy.sessions.store import StoreUnavailable
 from proxy.settings import schema
 from proxy.settings.reading import read_regular
 
@@ -36,6 +35,8 @@ _TOLD_EVERY = 1.0  # seconds between two lines in the log about refused tokens
 _LARGEST_BUNDLE = 4 * 1024 * 1024  # bytes
 
 Answer = Identity | Reason
+Bundles = Mapping[str, Bundle]
+"""By name of the trust domain."""
 
 
 class WorkloadsUnusable(Exception):
@@ -78,7 +79,7 @@ class Workloads:
         clock: Callable[[], float],
         first_seen: FirstSeen,
         *,
-        bundles: Mapping[str, Bundle] | None = None,
+        bundles: Bundles | None = None,
         before: Workloads | None = None,
     ) -> None:
         self.bundles = read_bundles(settings) if bundles is None else bundles
@@ -110,16 +111,13 @@ class Workloads:
         """Who a recognised token proves at `now`, seconds since the epoch, or why nobody.
 
         `audience`: what a JWT-SVID must name when nothing else is configured, the origin of the route asked for.
-        TOKEN_INVALID and TOKEN_REPLAYED are about the token; PROVIDER_UNAVAILABLE and STORE_UNAVAILABLE say that it
-        cannot be told now. Never raises for what a token holds.
+        TOKEN_INVALID and TOKEN_REPLAYED are about the token; PROVIDER_UNAVAILABLE says that it cannot be told now.
+        Never raises for what a token holds; raises StoreUnavailable when its use cannot be counted.
         """
         digest = hashlib.sha256(token).digest()
         name = self._source(token, digest)
         try:
             proved, until = await self._judged(name, token, audience, now)
-        except StoreUnavailable as error:
-            self._tell(name, error, now)
-            return Reason.STORE_UNAVAILABLE
         except AuthnError as error:
             self._tell(name, error, now)
             reason = _reason(error)
