@@ -91,7 +91,7 @@ def _versions(attribute: str, items: list[object]) -> Test:
 
 def _version_range(attribute: str, item: object) -> Range:
     if _number(item) is not None:
-        hint = f'write {attribute}: "{item}": as a number, 14.10 would be 14.1'
+        hint = f'such as {attribute}: "14.2"; as a number, 14.10 would be 14.1'
         raise Misread(f'"{attribute}" is a version: put it in quotes', hint)
     exact = version(item)
     found = read_range(item, version) if isinstance(item, str) else None
@@ -177,7 +177,7 @@ def _custom(attribute: str, items: list[object]) -> Test:
             exact += [one for one in found[:1] if one]
             versions += [one for one in found[1:] if one]
             if not any(found):
-                hint = f"{_COMPARE % ('3', '>=3, <5')}; numbers and versions can be compared"
+                hint = f"write {_COMPARE % ('3', '>=3, <5')}; only numbers and versions can be compared"
                 raise Misread(f"{_shown(item)} compares with nothing", hint)
         elif isinstance(item, str) and item:
             texts.add(item)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cryptography import x509
 
-from proxy.settings.checks.across import Placed
+from proxy.settings.checks.placed import Placed
 from proxy.settings.document import Document
 from proxy.settings.document import Path as Place
 from proxy.settings.reading import read_regular

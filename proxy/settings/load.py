@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proxy.settings import files
-from proxy.settings.checks.across import Placed, check_against_configuration, check_routes_together
+from proxy.settings.checks.across import check_against_configuration, check_routes_together
 from proxy.settings.checks.configuration import check_configuration
 from proxy.settings.checks.finding import report
+from proxy.settings.checks.placed import Placed
 from proxy.settings.checks.routes import check_route
 from proxy.settings.convert import decode, decode_routes
 from proxy.settings.document import Document
@@ -167,7 +168,7 @@ def _check_values(document: Document, configuration: Configuration | None, place
         report(one.document, one.path, check_route(one.route, providers=providers))
     check_routes_together(placed)
     if configuration is not None:
-        check_against_configuration(placed, configuration)
+        check_against_configuration(document, placed, configuration)
 
 
 def _resolve(document: Document, configuration: Configuration, folder: Path, *, strict: bool) -> Configuration:

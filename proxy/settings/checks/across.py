@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from proxy.settings import forms
+from proxy.settings.checks.baselines import check_baselines
 from proxy.settings.checks.configuration import serves
+from proxy.settings.checks.device_sources import check_device_sources
+from proxy.settings.checks.placed import Placed
 from proxy.settings.checks.routes import read_source
 from proxy.settings.checks.rules import OF_PEOPLE
-from proxy.settings.document import Document, Path
-from proxy.settings.schema import Configuration, Route, Rule
-
-
-class Placed(NamedTuple):
-    """A route and where it is written."""
-
-    document: Document
-    path: Path
-    route: Route
-
-    def error(self, inner: Path, message: str, hint: str) -> None:
-        """Record an error at a key of the route."""
-        self.document.problem(self.path + inner, message, hint)
-
-    def warn(self, inner: Path, message: str, hint: str) -> None:
-        """Record a warning at a key of the route."""
-        self.document.problem(self.path + inner, message, hint, severity="warning")
-
-    def at(self, inner: Path) -> str:
-        """`file:line` for a message about another place."""
-        line, _ = self.document.place(self.path + inner)
-        return f"{self.document.file}:{line}"
+from proxy.settings.document import Document
+from proxy.settings.schema import Configuration, Rule
 
 
 def check_routes_together(placed: Sequence[Placed]) -> None:
@@ -59,9 +40,12 @@ def check_routes_together(placed: Sequence[Placed]) -> None:
             )
 
 
-def check_against_configuration(placed: Sequence[Placed], configuration: Configuration) -> None:
-    """Each route must fit the listeners, the login host and the providers."""
+def check_against_configuration(document: Document, placed: Sequence[Placed], configuration: Configuration) -> None:
+    """Each route must fit the listeners, the login host, the providers and the baselines; `document` is the file of
+    the configuration."""
     surroundings = _Surroundings(configuration)
+    check_baselines(document, placed, configuration)
+    check_device_sources(document, placed, configuration)
     for one in placed:
         surroundings.source(one)
         surroundings.certificates(one)
@@ -169,5 +153,5 @@ class _Surroundings:
 
 
 def _closes(rule: Rule) -> bool:
-    narrowing = (rule.methods, rule.paths, rule.networks, rule.hours, rule.not_)
+    narrowing = (rule.methods, rule.paths, rule.networks, rule.hours, rule.device, rule.not_)
     return bool(rule.anyone) and all(condition is None for condition in narrowing)

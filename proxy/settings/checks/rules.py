@@ -9,46 +9,56 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from proxy.model.device import ATTRIBUTES, CUSTOM
 from proxy.policy import PolicyError
 from proxy.policy.conditions import WHO, build
+from proxy.policy.conditions.device import problems
+from proxy.policy.pedigree import KEYS
+from proxy.policy.ranges import COMPARISON
 from proxy.settings import forms
 from proxy.settings.checks.finding import Finding, Findings, form
 from proxy.settings.document import Path
-from proxy.settings.schema import Conditions, Rule
+from proxy.settings.schema import Baseline, Conditions, Rule
 
-OF_PEOPLE = ("users", "domains", "groups", "providers", "auth_age")
+OF_PEOPLE = ("users", "domains", "groups", "providers", "auth_age", "mfa", "amr", "acr")
 OF_SOMEBODY = (*OF_PEOPLE, "claims", "services", "authenticated")
-ALL = (*OF_SOMEBODY, "anyone", "methods", "paths", "networks", "hours", "not_")
+ALL = (*OF_SOMEBODY, "anyone", "methods", "paths", "networks", "hours", "device", "not_")
 
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _SPIFFE = re.compile(r"spiffe://[a-z0-9._-]+((/[A-Za-z0-9._-]+)*(/\*)?)")
 _GLOB = re.compile(r"/[A-Za-z0-9._~!$&'()+,=:@*/ \u00a1-\U0010ffff-]*")
 
 
-def check_rule(rule: Rule, *, list_name: str, providers: Collection[str] | None) -> Findings:
-    """`list_name` is "allow" or "deny"; `providers` are the configured names, None when not known."""
+def check_rule(rule: Rule | Baseline, *, list_name: str, providers: Collection[str] | None) -> Findings:
+    """`list_name` is "allow", "deny" or "baselines"; `providers` are the configured names, None when not known."""
     given = given_conditions(rule)
     found = list(_findings(rule, given, list_name, providers))
     yield from found
-    if not found:
+    if not any(finding.severity == "error" for finding in found):
         yield from _compiles(rule)
 
 
-def _findings(rule: Rule, given: list[str], list_name: str, providers: Collection[str] | None) -> Findings:
+def _findings(rule: Rule | Baseline, given: list[str], list_name: str, providers: Collection[str] | None) -> Findings:
     if not given:
         hint = "write authenticated: true for anybody who logged in, or anyone: true"
         if list_name == "deny":
             hint = "write anyone: true if nobody at all may come in"
-        yield Finding(("name",), f'rule "{rule.name}" has no condition', hint)
-    if list_name == "allow":
-        if given and WHO.isdisjoint(given):
-            hint = "add authenticated: true for anybody who is logged in, or anyone: true"
-            yield Finding(("name",), f'rule "{rule.name}" does not say whom it allows', hint)
+        elif list_name == "baselines":
+            hint = "write what every rule of these routes must meet, such as mfa: true"
+        yield Finding(("name",), f'{_kind(list_name)} "{rule.name}" has no condition', hint)
+    if list_name == "allow" and given and WHO.isdisjoint(given):
+        hint = "add authenticated: true for anybody who is logged in, or anyone: true"
+        yield Finding(("name",), f'rule "{rule.name}" does not say whom it allows', hint)
+    if list_name != "deny":
         yield from _never(rule, given)
     yield from _conditions((), rule, given, providers)
 
 
-def _compiles(rule: Rule) -> Findings:
+def _kind(list_name: str) -> str:
+    return "baseline" if list_name == "baselines" else "rule"
+
+
+def _compiles(rule: Rule | Baseline) -> Findings:
     """The last word is policy's own: a rule that passes here must not fail when the configuration takes effect."""
     try:
         build(rule, rule.name)
@@ -62,8 +72,11 @@ def given_conditions(conditions: Conditions) -> list[str]:
     return [name for name in ALL if getattr(conditions, name) is not None]
 
 
-def _never(rule: Rule, given: list[str]) -> Findings:
+def _never(rule: Rule | Baseline, given: list[str]) -> Findings:
     """A service has no mail address, groups or login, so asking for both can never hold."""
+    if rule.mfa is False:
+        hint = "remove it, or move it to a deny rule"
+        yield Finding(("mfa",), '"mfa: false" lets in only those who did less', hint, key=True)
     people = [name for name in OF_PEOPLE if name in given]
     if rule.services is not None and people:
         yield Finding(
@@ -208,6 +221,31 @@ def _auth_age(at: Path, age: float) -> Findings:
         yield Finding(at, '"auth_age" must be longer than nothing', "such as 15m")
 
 
+def _context(text: str) -> None:
+    if not text or text.split() != [text]:
+        raise forms.Malformed(f'"{text}" has a blank in it, or is empty', "write each value as a text of its own")
+
+
+def _device(at: Path, written: dict[str, Any]) -> Findings:
+    for problem in problems(written):
+        known = problem.key in ATTRIBUTES or problem.key in KEYS or problem.key.startswith(CUSTOM)
+        place: Path = (*at, problem.key) if problem.key else at
+        yield Finding(place, problem.message, problem.hint, key=not known)
+    for attribute, usual in _USUAL.items():
+        wanted = written.get(attribute, ())
+        for one in [wanted] if isinstance(wanted, str) else wanted if isinstance(wanted, list) else ():
+            if isinstance(one, str) and one not in usual and not COMPARISON(one):
+                hint = f"usual: {', '.join(usual)}"
+                yield Finding((*at, attribute), f'"{attribute}" is hardly ever "{one}"', hint, "warning")
+
+
+_USUAL = {
+    "os": ("linux", "macos", "windows", "ios", "android", "chromeos"),
+    "ownership": ("company", "personal"),
+    "risk": ("low", "medium", "high"),
+}
+
+
 def _claims(at: Path, claims: dict[str, Any]) -> Findings:
     if not claims:
         yield Finding(at, '"claims" is empty', "write claims: {department: sales}", key=True)
@@ -235,4 +273,7 @@ _CHECKS: dict[str, Any] = {
     "hours": _hours,
     "auth_age": _auth_age,
     "claims": _claims,
+    "amr": _each(_context),
+    "acr": _each(_context),
+    "device": _device,
 }
