@@ -65,7 +65,7 @@ class Devices(Observing):
         self._announce = announce
         self._consume = consume
         self._end_sessions = end_sessions
-        self._audience = audience
+        self._audience = audience.rstrip("/")
         self._turn = asyncio.Lock()
         self._retry: asyncio.Task[None] | None = None
 
@@ -89,8 +89,9 @@ class Devices(Observing):
 
     def reconfigure(self, settings: schema.Devices, audience: str) -> None:
         """New settings; they hold for what is known already as well."""
-        self._audience = audience
-        self._configure(settings)
+        self._audience = audience.rstrip("/")
+        if settings != self._settings:
+            self._configure(settings)
 
     async def changed(self, device: str, at: float) -> None:
         """Something is known anew of this device ("": of any): take it in. Raises StoreUnavailable: tell it again."""

@@ -22,7 +22,6 @@ from proxy.settings import schema
 
 CLOCK_STEP: Final = 60.0  # small steps of the clock are no reason to doubt a proof made a moment ago
 _MERGED: Final = 20_000  # answers kept; about 5 KB each
-_PRESENTED: Final = 4096  # certificates kept for our own pages
 _Key = tuple[str, str, float, int]
 
 
@@ -40,7 +39,6 @@ class View:
         self._inventory = Inventory()
         self._answers: dict[str, dict[_Key, _Answer]] = {}
         self._kept = 0
-        self._presented: dict[str, Certificate] = {}
         self._configure(settings)
 
     def _configure(self, settings: schema.Devices) -> None:
@@ -67,11 +65,7 @@ class View:
             device = self._inventory.by_serial(certificate.subject_serial)
         else:
             device = self._named(certificate, uri=how.by == "uri")
-        if not self._inventory.counts(device):
-            return ""
-        if certificate.sha256 not in self._presented:
-            self._remember(certificate)
-        return device
+        return device if self._inventory.counts(device) else ""
 
     def of_claims(self, claims: Mapping[str, Observation]) -> str:
         """The id of the known device that a provider's claims (`id`, else `serial`) mean; "" when there is none."""
@@ -81,21 +75,11 @@ class View:
                 return device
         return ""
 
-    def presented(self, sha256: str) -> Certificate | None:
-        """A certificate seen lately that names a device, by its hex SHA-256."""
-        return self._presented.get(sha256)
-
     def _named(self, certificate: Certificate, *, uri: bool) -> str:
         assert self._pattern is not None, "checked with the settings"
         found = (self._pattern.fullmatch(name) for name in certificate.names if (":" in name) is uri)
         ids = {self._inventory.by_id(match[1]) for match in found if match is not None} - {""}
         return ids.pop() if len(ids) == 1 else ""  # a certificate that names two devices names none
-
-    def _remember(self, certificate: Certificate) -> None:
-        if len(self._presented) >= _PRESENTED:
-            for old in list(islice(self._presented, _PRESENTED // 8)):
-                del self._presented[old]
-        self._presented[certificate.sha256] = certificate
 
     # --- what is known of it
 
