@@ -20,6 +20,7 @@ from proxy.gateway.plan import RoutePlan
 from proxy.gateway.snapshot import Snapshot
 from proxy.net.tls import TlsListener, TlsUnusable
 from proxy.policy import compile_policy
+from proxy.settings.baselines import baselines_for
 from proxy.settings.schema import HeaderEdits, Route, Settings, Size, Timeouts, Tls, WeightedUpstream
 from proxy.upstream.origin import Origin, OriginUnusable, parse_origin
 from proxy.upstream.pool import Pool
@@ -109,7 +110,8 @@ class Composer:
         pools: dict[tuple[object, ...], Pool],
         known: Mapping[tuple[object, ...], Pool],
     ) -> RoutePlan:
-        policy = compile_policy(allow=route.allow, deny=route.deny, public=route.public)
+        baselines = baselines_for(route.labels, settings.configuration.baselines)
+        policy = compile_policy(allow=route.allow, deny=route.deny, public=route.public, baselines=baselines)
         target = None if route.to is None else self._target(route, bundles, pools, known)
         return RoutePlan(route, policy, target, body_limit=settings.configuration.limits.body_bytes)
 

@@ -8,13 +8,14 @@ from proxy.model.facts import Facts
 from proxy.model.identity import Identity
 from proxy.policy import Policy, compile_policy, opens
 from proxy.routing import Source, parse_source
+from proxy.settings.baselines import baselines_for
 from proxy.settings.schema import Route, Settings
 
 
 class Visibility:
     """`WebContext.visible`: decides each route's front page as the gateway would, for a GET from `address`.
 
-    A route that would ask for a fresh login is listed; a hidden one, and a wildcard (which is no address), is not.
+    A route that would ask for a fresh or stronger login, or for a device in order, is listed; a hidden one, and a wildcard (which is no address), is not.
     """
 
     def __init__(self, settings: Callable[[], Settings], clock: Callable[[], float]) -> None:
@@ -38,12 +39,17 @@ class Visibility:
             self._compiled = (
                 settings,
                 [
-                    (route, source, compile_policy(allow=route.allow, deny=route.deny, public=route.public))
+                    (route, source, _policy(route, settings))
                     for route, source in listed
                     if not source.host.startswith("*.")
                 ],
             )
         return self._compiled[1]
+
+
+def _policy(route: Route, settings: Settings) -> Policy:
+    baselines = baselines_for(route.labels, settings.configuration.baselines)
+    return compile_policy(allow=route.allow, deny=route.deny, public=route.public, baselines=baselines)
 
 
 def _template(route: Route, source: Source, address: str | None, now: float) -> Facts:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+from proxy.settings.baselines import EVERY, baselines_for
 from proxy.settings.checks.finding import Finding, report
 from proxy.settings.checks.placed import Placed
 from proxy.settings.checks.rules import OF_PEOPLE, check_rule, given_conditions
 from proxy.settings.document import Document, Path
 from proxy.settings.schema import Baseline, Configuration
 
-EVERY = "*"
 _OF_PERSONS = (*OF_PEOPLE, "claims")  # known to be false for services
 _OF_SOMEBODY = (*_OF_PERSONS, "authenticated", "services", "device")  # what nobody in particular cannot meet
 
@@ -33,13 +33,8 @@ def check_baselines(document: Document, placed: Sequence[Placed], configuration:
         report(document, base, iter(_alone(baseline, providers)))
         _labels(document, base, baseline, labels)
         for one in placed:
-            if applies(baseline, one.route.labels):
+            if baselines_for(one.route.labels, (baseline,)):
                 _on_route(document, base, baseline, one)
-
-
-def applies(baseline: Baseline, labels: Sequence[str]) -> bool:
-    """Whether it is for routes with these labels."""
-    return EVERY in baseline.labels or not set(labels).isdisjoint(baseline.labels)
 
 
 def _alone(baseline: Baseline, providers: set[str]) -> list[Finding]:
