@@ -22,18 +22,14 @@ from aiohttp import web
 from proxy.app.compose import Composer, Plan
 from proxy.app.events import record_event
 from proxy.app.listening import Listening
+from proxy.app.state import State
 from proxy.audit.journal import Journal
 from proxy.authn.refresh import Refresher
 from proxy.gateway.door import House
 from proxy.net.downstream import Downstream
 from proxy.net.ticker import Ticker
-from proxy.sessions.bus import Bus
-from proxy.sessions.keyfile import load_or_create_key
-from proxy.sessions.seal import Sealer
-from proxy.sessions.service import Sessions
-from proxy.sessions.store import StoreUnavailable, bus_folder, open_store
+from proxy.sessions.store import StoreUnavailable
 from proxy.settings.schema import Settings
-from proxy.settings.secrets import read_secret
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.process import report
 from proxy.web.app import RUNNER_LIMITS, make_control
@@ -91,7 +87,10 @@ class Worker:
             os.unlink(control_socket)  # noqa: PTH108  # left by a predecessor that was killed
         self._composer = Composer(self._http, control_socket, time.time, time.monotonic, self._first_seen)
         plan = self._plan = self._composer.build(self.settings)
-        await self._start_sessions()
+        self._state = State(configuration)
+        self.sessions = self._state.sessions
+        self.devices = self._state.devices
+        await self._state.start()
         self._refresher = Refresher(
             self.sessions, lambda: self.plan.providers, configuration.sessions, time.time, secrets.token_hex(8)
         )
@@ -106,8 +105,10 @@ class Worker:
             ticker=self.ticker,
             clock=time.time,
             renewal=self._refresher,
+            devices=self.devices,
             workloads=plan.workloads,
         )
+        self.sessions.device_changed = self._device_changed
         await self._start_pages(control_socket)
         self.metrics.info("ostiary_configuration_revision_info", self.settings.revision)
         self.ticker.each.append(self._tick)
@@ -125,29 +126,19 @@ class Worker:
         return self._plan
 
     async def _first_seen(self, key: str, now: float, expires: float) -> float:
-        return await self._store.first_seen(key, now, expires)
+        return await self._state.store.first_seen(key, now, expires)
 
-    async def _start_sessions(self) -> None:
-        configuration = self.settings.configuration
-        kind, _, place = configuration.state.partition(":")
-        if configuration.sessions.key is not None:
-            key = read_secret(configuration.sessions.key)
-        elif kind == "sqlite":
-            key = load_or_create_key(Path(place + ".key"))
-        else:
-            key = secrets.token_bytes(32)
-        self._sealer = Sealer(key)
-        self._store = open_store(configuration.state)
-        bus = Bus(self._store, bus_folder(configuration.state))
-        self.sessions = Sessions(self._store, bus, self._sealer, configuration.sessions, time.time)
-        await self.sessions.start()
+    async def _device_changed(self, device: str, at: float) -> None:
+        await self.devices.changed(device, at)
+        self.house.device_news(device, at)
 
     async def _start_pages(self, control_socket: str) -> None:
         context = WebContext(
             settings=lambda: self.plan.settings,
             sessions=self.sessions,
             providers=lambda: self.plan.providers,
-            sealer=self._sealer,
+            saml=lambda: self.plan.saml,
+            sealer=self._state.sealer,
             signer=lambda: self.plan.signer,
             clock=time.time,
             visible=Visibility(lambda: self.plan.settings, time.time),
@@ -205,7 +196,7 @@ class Worker:
         self.house.workloads = fresh.workloads
         configuration = fresh.settings.configuration
         self._listening.adopt(fresh)
-        self.sessions.reconfigure(configuration.sessions)
+        self._state.reconfigure(configuration)
         self._refresher.reconfigure(configuration.sessions)
         self.metrics.set_routes([route.name for route in fresh.settings.routes])
         self.metrics.info("ostiary_configuration_revision_info", fresh.settings.revision)
@@ -262,7 +253,7 @@ class Worker:
         await asyncio.sleep(0)  # connection_lost of each records its exchange
         for pool in self.plan.pools.values():
             pool.close()
-        ends = (self._pages.cleanup, self._refresher.close, self.sessions.close, self._store.close, self._http.close)
+        ends = (self._pages.cleanup, self._refresher.close, self._state.close, self._http.close)
         for end in ends:
             try:
                 await end()
