@@ -7,11 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.assertion import Signer
+from proxy.authn.factors import Factors
 from proxy.authn.oidc import OidcProvider
+from proxy.authn.saml import SamlProvider
 from proxy.model.identity import Identity
 from proxy.sessions.seal import Sealer
 from proxy.sessions.service import Sessions
 from proxy.settings.schema import Route, Settings
+
+
+def _no_saml() -> Mapping[str, SamlProvider]:
+    """Stands in where no SAML provider is configured."""
+    return {}
 
 
 def _no_record(event: str, **fields: object) -> None:
@@ -23,8 +30,10 @@ class WebContext:
     """Callables give the current snapshot, so a reload needs no new application.
 
     `visible(identity, address)` lists the routes this person may open from `address`, the client's or None.
-    `record(event, **fields)` is told of "login", "login-failed", "logout", "backchannel-logout"; no field is a secret.
+    `record(event, **fields)` is told of "login", "login-failed", "logout", "backchannel-logout", "step-up",
+    "factor-added", "factor-removed", "factor-used", "factor-failed"; no field is a secret.
     Sessions that a provider ends are told one by one, the first fifty of them.
+    `factors` are our own second factors; None where there are none.
     `clock` gives seconds since the epoch.
     """
 
@@ -36,5 +45,6 @@ class WebContext:
     clock: Callable[[], float]
     visible: Callable[[Identity, str | None], Sequence[Route]]
     log: logging.Logger
-    factors: object | None = None
+    factors: Factors | None = None
+    saml: Callable[[], Mapping[str, SamlProvider]] = _no_saml
     record: Callable[..., None] = _no_record

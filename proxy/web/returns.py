@@ -13,13 +13,14 @@ from typing import Final, NamedTuple
 
 from proxy.routing import Source, parse_source
 from proxy.settings.schema import Settings
-from proxy.web.endpoints import PREFIX
+from proxy.web.endpoints import FACTORS, PREFIX, RESUME
 from proxy.wire.host import Host, HostRefused, parse
 from proxy.wire.path import PathRefused, canonical
 
 MAX_RETURN: Final = 4096  # characters; it travels sealed in `state`, inside what providers accept as a URL
 _DEFAULT_PORT: Final = {"https": 443, "http": 80}
 _ABSOLUTE: Final = re.compile(r"(https?)://([^/?#\\]+)(.*)", re.IGNORECASE | re.DOTALL)
+_RETURNABLE: Final = frozenset((FACTORS, RESUME))  # pages that act only on a click, or on what a script of ours kept
 _NOWHERE: Final = Host("", None)
 
 
@@ -119,6 +120,7 @@ def local(target: str) -> str:
 
 
 def safe_path(target: str) -> str:
-    """`local`, and no endpoint of our own: they are no place to return to, so that no link can chain them."""
+    """`local`, and no endpoint of our own but those made to return to, so that no link can chain the others."""
     path = local(target)
-    return "/" if (path.partition("?")[0] + "/").startswith(PREFIX) else path
+    name = path.partition("?")[0]
+    return "/" if (name + "/").startswith(PREFIX) and name not in _RETURNABLE else path

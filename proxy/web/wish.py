@@ -62,9 +62,13 @@ class Wish(NamedTuple):
         """The link again, with changes; defaults are left out."""
         return f"{LOGIN}?{urlencode(self.values(**changes))}"
 
-    def second_factor(self) -> str:
+    def second_factor(self, **more: str) -> str:
         """The path and query at which our own second factor is asked for instead."""
-        return f"{SECOND_FACTOR}?{urlencode(self.values(provider='', prompt='', again=''))}"
+        return self.link(SECOND_FACTOR, **more)
+
+    def link(self, path: str, **more: str) -> str:
+        """Another page of ours that leads back to the same place."""
+        return f"{path}?{urlencode(self.values(provider='', prompt='', again='') | more)}"
 
 
 def read_wish(visit: Visit) -> Wish:

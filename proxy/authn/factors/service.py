@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
@@ -68,6 +68,13 @@ class Used(NamedTuple):
 
     methods: tuple[str, ...]
     name: str
+
+    @classmethod
+    def of(cls, factor: Factor) -> Self:
+        """A use of this factor."""
+        if factor.kind == "code":
+            return cls(("otp",), f"authenticator app {factor.name}")
+        return cls(("swk" if factor.synced else "hwk", "user"), f"passkey {factor.name}")
 
 
 class Factors:
@@ -166,7 +173,7 @@ class Factors:
             _log.warning("passkey %s of %s: its signature counter did not grow; refused", factor.id, person)
             raise FactorRefused("This passkey may have been copied, and is not accepted. Use another way.")
         await self._limits.forgive(person, "passkey")
-        return Used(("swk" if factor.synced else "hwk", "user"), f"passkey {factor.name}")
+        return Used.of(factor)
 
     # --- codes
 
@@ -215,7 +222,7 @@ class Factors:
             step = codes.matching_step(self._secret(factor), code, now)
             if step is not None and await self._store.used(person, factor.id, step, now):
                 await self._limits.forgive(person, "code")
-                return Used(("otp",), f"authenticator app {factor.name}")
+                return Used.of(factor)
         raise FactorRefused(_WRONG_CODE)
 
     def _secret(self, factor: Factor) -> str:
