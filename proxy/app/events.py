@@ -16,6 +16,10 @@ _EVENTS: dict[str, tuple[str, Outcome, Reason]] = {
     "step-up": ("login", Outcome.ALLOW, Reason.OWN_PAGE),
     "login-failed": ("login", Outcome.DENY, Reason.LOGIN_FAILED),
     "logout": ("logout", Outcome.ALLOW, Reason.OWN_PAGE),
+    "factor-added": ("factor", Outcome.ALLOW, Reason.OWN_PAGE),
+    "factor-removed": ("factor", Outcome.ALLOW, Reason.OWN_PAGE),
+    "factor-used": ("factor", Outcome.ALLOW, Reason.OWN_PAGE),
+    "factor-failed": ("factor", Outcome.DENY, Reason.SECOND_FACTOR_FAILED),
     "backchannel-logout": ("revocation", Outcome.ALLOW, Reason.SESSION_REVOKED),
 }
 

@@ -1,4 +1,4 @@
-"""What a worker remembers beyond a request: sessions and devices, their stores, and the key that seals."""
+"""What a worker remembers beyond a request: sessions, devices, second factors, their stores, and the key that seals."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 import time
 from pathlib import Path
 
+from proxy.authn.factors import Factors, open_factor_store
 from proxy.devices.service import Devices
 from proxy.devices.store import open_device_store
 from proxy.sessions.bus import Bus
@@ -39,6 +40,8 @@ class State:
             end_sessions=self.sessions.end_of_device,
             audience=configuration.login.url,
         )
+        factors = open_factor_store(configuration.state)
+        self.factors = Factors(factors, self.sealer, configuration.login, time.time, self.store.consume)
 
     async def start(self) -> None:
         """Begin to follow what other workers do. Does not fail when a store is down."""
@@ -49,11 +52,13 @@ class State:
         """New settings, in force at once."""
         self.sessions.reconfigure(configuration.sessions)
         self.devices.reconfigure(configuration.devices, configuration.login.url)
+        self.factors.reconfigure(configuration.login)
 
     async def close(self) -> None:
         """Write what is unwritten, then close the stores. Raises what the first failure raised, after trying all."""
         first: Exception | None = None
-        for end in (self.devices.close, self.sessions.close, self._device_store.close, self.store.close):
+        services = (self.devices, self.sessions, self.factors, self._device_store, self.store)
+        for end in [service.close for service in services]:
             try:
                 await end()
             except Exception as error:  # noqa: BLE001  # the others must be closed all the same
