@@ -11,9 +11,11 @@ from cryptography import x509
 
 from proxy.app.errors import Unusable
 from proxy.app.providers import Built, build_providers
+from proxy.app.saml_providers import BuiltSaml, build_saml_providers
 from proxy.assertion import Signer, SigningError
 from proxy.authn.mtls import CertificateVerifier
 from proxy.authn.oidc import OidcProvider
+from proxy.authn.saml import SamlProvider
 from proxy.authn.workload.issuer import FirstSeen
 from proxy.authn.workload.service import Bundles, Workloads, WorkloadsUnusable, read_bundles
 from proxy.gateway.plan import RoutePlan
@@ -27,7 +29,7 @@ from proxy.upstream.pool import Pool
 from proxy.upstream.target import Target
 
 CONTROL_ROUTE = "ostiary"
-_CONTROL_BODY = Size(64 * 1024)
+_CONTROL_BODY = Size(512 * 1024)  # a SAML response in a form; each page has a limit of its own below this
 
 
 class Plan(NamedTuple):
@@ -38,6 +40,8 @@ class Plan(NamedTuple):
     signer: Signer
     providers: Mapping[str, OidcProvider]
     built: Mapping[str, Built]  # the same providers, with what they were made of
+    saml: Mapping[str, SamlProvider]
+    built_saml: Mapping[str, BuiltSaml]
     workloads: Workloads
     tls: Mapping[str, TlsListener]  # by listener address
     pools: Mapping[tuple[object, ...], Pool]
@@ -84,12 +88,17 @@ class Composer:
         built = build_providers(
             configuration.login.providers, {} if before is None else before.built, self._http, self._clock
         )
+        built_saml = build_saml_providers(
+            configuration, {} if before is None else before.built_saml, self._http, self._clock
+        )
         return Plan(
             settings=settings,
             snapshot=Snapshot(settings, plans, control, verifiers),
             signer=signer_of(settings),
             providers={name: one.provider for name, one in built.items()},
             built=built,
+            saml={name: one.provider for name, one in built_saml.items()},
+            built_saml=built_saml,
             workloads=Workloads(
                 configuration.workloads,
                 self._http,
@@ -163,7 +172,9 @@ class Composer:
             response_headers=HeaderEdits(remove=("Server",)),  # what they are served with is nobody's business
         )
         policy = compile_policy(allow=(), deny=(), public=True)
-        return RoutePlan(route, policy, self._target(route, {}, pools, known), control=True, body_limit=_CONTROL_BODY)
+        # An interrupted form arrives whole, and comes back sealed: encrypted and in base64, half as long again.
+        limit = Size(max(_CONTROL_BODY, 64 * 1024 + 2 * settings.configuration.login.interrupted_post))
+        return RoutePlan(route, policy, self._target(route, {}, pools, known), control=True, body_limit=limit)
 
 
 def verifier_of(tls: Tls, bundles: Bundles) -> CertificateVerifier:

@@ -1,4 +1,4 @@
-"""The key that seals cookies, tickets and tokens at rest, in a file of its own beside the state."""
+"""Keys made here, in files of their own beside the state: above all the one that seals cookies, tickets and tokens."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import binascii
 import contextlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from proxy.sessions.folder import make_private
 
 _SIZE = 32
+_LARGEST = 64 * 1024
 
 
 class KeyFileUnusable(Exception):
@@ -19,27 +21,44 @@ class KeyFileUnusable(Exception):
 
 
 def load_or_create_key(path: Path) -> bytes:
-    """The 32-byte key in `path`; made (mode 0600, in a folder of mode 0700) when there is none.
+    """The 32-byte key in `path`, made when there is none; see `load_or_create`.
 
-    Several processes may call it at once: one key wins, all get that one, and nobody ever sees half a file.
-    Raises KeyFileUnusable when the file cannot be read or written, is open to other users, or is not a key.
+    Raises KeyFileUnusable as that does, and when the file holds no key.
+    """
+    text = load_or_create(path, lambda: base64.urlsafe_b64encode(secrets.token_bytes(_SIZE)) + b"\n").strip()
+    try:
+        key = base64.b64decode(text, altchars=b"-_", validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != _SIZE:
+        raise KeyFileUnusable(
+            f"{path}: this is not a key made here; delete the file to get a new one (everybody must log in again)"
+        )
+    return key
+
+
+def load_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
+    """What is in `path`; when there is no such file, what `make` gives, kept there (mode 0600, in a folder of 0700).
+
+    Several processes may call it at once: one content wins, all get that one, and nobody ever sees half a file.
+    Raises KeyFileUnusable when the file cannot be read or written, or is open to other users.
     """
     try:
         if not path.exists():
-            _create(path)
+            _create(path, make())
         return _read(path)
     except OSError as error:
         why = f"{error.strerror}; the proxy must be able to read and write this file"
         raise KeyFileUnusable(f"{path}: {why}") from error
 
 
-def _create(path: Path) -> None:
+def _create(path: Path, content: bytes) -> None:
     make_private(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(base64.urlsafe_b64encode(secrets.token_bytes(_SIZE)) + b"\n")
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):  # another process was first: its key is the key
@@ -61,13 +80,4 @@ def _read(path: Path) -> bytes:
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_mode & 0o077:
             raise KeyFileUnusable(f"{path}: other users may open this key; run `chmod 600 {path}` or delete the file")
-        text = file.read(1024).strip()
-    try:
-        key = base64.b64decode(text, altchars=b"-_", validate=True)
-    except binascii.Error:
-        key = b""
-    if len(key) != _SIZE:
-        raise KeyFileUnusable(
-            f"{path}: this is not a key made here; delete the file to get a new one (everybody must log in again)"
-        )
-    return key
+        return file.read(_LARGEST)

@@ -14,12 +14,27 @@ from aiohttp.typedefs import Middleware
 
 from proxy.model.reasons import Reason
 from proxy.sessions.store import StoreUnavailable
-from proxy.web import backchannel, callback, handover, login, logout, portal, provider_logout
+from proxy.web import (
+    backchannel,
+    callback,
+    handover,
+    interrupted,
+    login,
+    logout,
+    portal,
+    provider_logout,
+    saml,
+    saml_logout,
+    second_factor,
+    second_factor_setup,
+)
 from proxy.web.context import WebContext
 from proxy.web.endpoints import (
     BACKCHANNEL,
     CALLBACK,
+    FACTORS,
     ICON,
+    INTERRUPTED,
     JWKS,
     LOGGED_OUT,
     LOGIN,
@@ -27,6 +42,12 @@ from proxy.web.endpoints import (
     PORTAL,
     PREFIX,
     PROVIDER_LOGOUT,
+    RESUME,
+    SAML_ACS,
+    SAML_FINISH,
+    SAML_METADATA,
+    SAML_SLO,
+    SECOND_FACTOR,
     SESSION,
     WHOAMI,
 )
@@ -78,12 +99,25 @@ _ROUTES: Final[tuple[tuple[str, str, Handler, bool], ...]] = (
     ("GET", LOGIN, login.login, False),
     ("GET", CALLBACK, callback.receive, False),
     ("POST", BACKCHANNEL, backchannel.receive, False),
+    ("GET", SAML_METADATA, saml.metadata, True),
+    ("POST", SAML_ACS, saml.receive, False),
+    ("GET", SAML_FINISH, saml.finish, False),
+    ("POST", SAML_FINISH, saml.finish_form, False),
+    ("GET", SAML_SLO, saml_logout.receive, False),
+    ("POST", SAML_SLO, saml_logout.receive, False),
     ("GET", SESSION, handover.receive, False),
     ("GET", LOGOUT, logout.ask, True),
     ("POST", LOGOUT, logout.leave, False),
     ("GET", PROVIDER_LOGOUT, provider_logout.leave_provider, False),
     ("GET", LOGGED_OUT, logout.logged_out, True),
     ("GET", WHOAMI, portal.whoami, True),
+    ("GET", SECOND_FACTOR, second_factor.ask, True),
+    ("POST", SECOND_FACTOR, second_factor.check, False),
+    ("GET", FACTORS, second_factor_setup.show, True),
+    ("POST", FACTORS, second_factor_setup.change, False),
+    ("POST", INTERRUPTED, interrupted.keep, False),
+    ("GET", RESUME, interrupted.resume, True),
+    ("POST", RESUME, interrupted.give_back, False),
     ("GET", ICON, _icon, True),
     ("GET", JWKS, _jwks, True),
 )

@@ -63,11 +63,11 @@ async def _act(visit: Visit, provider: OidcProvider, logout: LogoutToken) -> web
     if not await sessions.store.consume(f"logout:{provider.name}:{logout.jti}", logout.expires + 120):
         return _answer(400, "invalid_request", "this logout token was used before")
     ended = await sessions.end_at_provider(provider.name, logout.sub, logout.sid)
-    await _record(visit, provider.name, ended)
+    await record_ended(visit, provider.name, ended)
     return answer(200, JSON_HEADERS, b"{}")
 
 
-async def _record(visit: Visit, provider: str, ended: Sequence[str]) -> None:
+async def record_ended(visit: Visit, provider: str, ended: Sequence[str]) -> None:
     """A line for each session that ended, as whose it was; one line when there was none."""
     told = {"reference": visit.reference, "provider": provider, "ended": len(ended)}
     if not ended:

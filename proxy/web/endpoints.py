@@ -19,15 +19,23 @@ SECOND_FACTOR: Final = "/.ostiary/second-factor"  # login host; asks for our own
 FACTORS: Final = "/.ostiary/factors"  # login host; where people enrol and remove theirs
 INTERRUPTED: Final = "/.ostiary/interrupted"  # any host; the gateway relays a form here that must wait for a login
 RESUME: Final = "/.ostiary/resume"  # any host; sends it off once the login is done
+DEVICE_CODE: Final = "/.ostiary/device/code"  # login host; makes the code a device is enrolled with
+DEVICE_REMOVE: Final = "/.ostiary/device/remove"  # login host; takes a device away from its owner's inventory
 ICON: Final = "/.ostiary/icon.svg"
 CALLBACK: Final = "/.ostiary/oidc/{provider}/callback"
 BACKCHANNEL: Final = "/.ostiary/oidc/{provider}/backchannel-logout"
+SAML_METADATA: Final = "/.ostiary/saml/{provider}/metadata"
+SAML_ACS: Final = "/.ostiary/saml/{provider}/acs"  # a provider's responses arrive here, without our cookies
+SAML_FINISH: Final = "/.ostiary/saml/{provider}/finish"  # and go on here, with them
+SAML_SLO: Final = "/.ostiary/saml/{provider}/slo"
 PORTAL: Final = "/"  # login host only
 JWKS: Final = "/.well-known/ostiary/jwks.json"
 
 SESSION_COOKIE: Final = "__Host-ostiary"  # the handle; the gateway reads it and never passes it on
 BIND_COOKIE: Final = "__Host-ostiary-bind"  # ties a ticket to the browser that asked for it
 PROOF_COOKIE: Final = "__Host-ostiary-proof"  # login host; says at logout that the session was this browser's, sealed
+DEVICE_COOKIE: Final = "__Host-ostiary-device"  # login host; which device this browser proved last, sealed
+PROVING_COOKIE: Final = "__Host-ostiary-proving"  # login host; how often in a row a device was asked for, for loops
 ATTEMPT_COOKIE: Final = "__Host-ostiary-login-"  # + attempt id; nonce and PKCE verifier, sealed
 
 # Set by the gateway on what it relays to us; managed names, so a client's own never arrive.
@@ -48,6 +56,16 @@ def callback(provider: str) -> str:
 def backchannel(provider: str) -> str:
     """The path a provider posts logout tokens to."""
     return BACKCHANNEL.format(provider=provider)
+
+
+def saml_entity(provider: str, login_origin: str) -> str:
+    """How we are known to a SAML provider unless it is configured otherwise: the address of our metadata."""
+    return login_origin + SAML_METADATA.format(provider=provider)
+
+
+def saml_finish(provider: str) -> str:
+    """The path at which a SAML login ends, in the browser that began it."""
+    return SAML_FINISH.format(provider=provider)
 
 
 def login_path(

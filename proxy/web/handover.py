@@ -33,6 +33,8 @@ def destination(visit: Visit, session: SessionRecord, back: Place, bind: str, re
     """The URL that gives the browser its session on the host of `back` and leads there."""
     if back.host == visit.origins.login_host:
         return back.url
+    if not bind:  # nobody on that host asked: a ticket would fit no browser
+        return f"{back.origin}{LOGIN}?{urlencode({'return': back.path})}"
     ticket = visit.context.sessions.ticket(session.sid, back.host, bind, back.path)
     query = {"ticket": ticket, "return": back.path} | ({"again": str(restarts)} if restarts else {})
     return f"{back.origin}{SESSION}?{urlencode(query)}"

@@ -13,16 +13,19 @@ from typing import Final
 from aiohttp import web
 
 from proxy.authn.errors import ProviderUnavailable
+from proxy.authn.factors import person_of
 from proxy.model.reasons import Reason
+from proxy.sessions.session import SessionRecord
 from proxy.settings.schema import AnyProvider, Provider, SamlProvider
 from proxy.web import attempts, saml_outset
+from proxy.web.arrival import has_own_factors
 from proxy.web.attempts import MAX_RESTARTS, State
 from proxy.web.endpoints import BIND_COOKIE, LOGIN, callback
 from proxy.web.failure import other_ways, record_failure
 from proxy.web.handover import lead_on, well_formed_bind
 from proxy.web.pages import hue, initial
 from proxy.web.visit import Refused, Visit, app_title, expire, route_of, see_other, set_cookie
-from proxy.web.wish import Wish, asked_of, is_enough, read_wish
+from proxy.web.wish import Wish, asked_of, is_enough, lacking, read_wish
 
 _NO_COOKIES: Final = (
     "Your browser did not bring back the cookies set on the way. Allow cookies for this site, "
@@ -44,6 +47,8 @@ async def login(visit: Visit) -> web.Response:
     session = await visit.session()
     if session is not None and is_enough(wish, session.identity, visit.now):
         return lead_on(visit, session, wish.back, wish.bind, wish.restarts)
+    if session is not None and await _asks_own_factor(visit, wish, session):
+        return see_other(visit.origins.login + wish.second_factor())
     return await _choose(visit, wish)
 
 
@@ -54,6 +59,16 @@ def _to_login_host(visit: Visit, wish: Wish) -> web.Response:
         bind = secrets.token_urlsafe(32)
         cookies = (set_cookie(BIND_COOKIE, bind),)
     return see_other(visit.origins.login + wish.query(bind=attempts.digest(bind), email=wish.email), cookies)
+
+
+async def _asks_own_factor(visit: Visit, wish: Wish, session: SessionRecord) -> bool:
+    """Whether our own second factor gives what is missing. For mere freshness the provider will do as well, so people
+    who have none of ours are not made to enrol one for that."""
+    if wish.prompt or not has_own_factors(visit, session.provider) or visit.context.factors is None:
+        return False
+    if lacking(wish._replace(mfa=False), session.identity):
+        return False
+    return wish.mfa or bool(await visit.context.factors.of(person_of(session.identity)))
 
 
 async def _choose(visit: Visit, wish: Wish) -> web.Response:
@@ -138,9 +153,9 @@ async def begin(visit: Visit, wish: Wish) -> web.Response:
     )
     sealer = visit.context.sealer
     try:
-        if isinstance(visit.snapshot.providers.get(wish.provider), SamlProvider):
-            return await saml_outset.begin(visit, state, leave)
         asked = asked_of(visit.snapshot.providers[wish.provider], wish)
+        if isinstance(visit.snapshot.providers[wish.provider], SamlProvider):
+            return await saml_outset.begin(visit, state, asked, leave)
         location = await visit.context.providers()[wish.provider].authorization_url(
             redirect_uri=visit.origins.login + callback(wish.provider),
             state=attempts.seal_state(sealer, state, visit.now),

@@ -11,8 +11,10 @@ from aiohttp import web
 from proxy.model.reasons import Reason
 from proxy.sessions.session import SessionRecord
 from proxy.web.endpoints import LOGGED_OUT, LOGIN, LOGOUT, PREFIX, PROOF_COOKIE, SESSION_COOKIE
+from proxy.web.form import is_same_origin
+from proxy.web.logout_state import provider_title
 from proxy.web.pages import JSON_HEADERS, initial
-from proxy.web.provider_logout import provider_title, reference
+from proxy.web.provider_logout import reference
 from proxy.web.refusals import Act
 from proxy.web.visit import Refused, Visit, answer, expire, label, see_other
 
@@ -39,7 +41,7 @@ async def ask(visit: Visit) -> web.Response:
 
 async def leave(visit: Visit) -> web.Response:
     """POST `/.ostiary/logout` on any host, from a page of the same origin only."""
-    if not _is_same_origin(visit):
+    if not is_same_origin(visit):
         raise Refused(Reason.ORIGIN_REFUSED, f"Logging out needs a click on our own page. Open {LOGOUT} on this host.")
     gone = (expire(SESSION_COOKIE),)
     session = await visit.session()
@@ -48,13 +50,6 @@ async def leave(visit: Visit) -> web.Response:
     location = reference(visit, session)
     await _end(visit, session)
     return _done(visit, location or visit.origins.login + LOGGED_OUT, gone)
-
-
-def _is_same_origin(visit: Visit) -> bool:
-    """By Fetch Metadata, or by Origin for browsers without it; a request that says neither is no browser's form."""
-    headers = visit.request.headers
-    site = headers.get("Sec-Fetch-Site")
-    return site == "same-origin" if site is not None else headers.get("Origin") == visit.home()
 
 
 async def _end(visit: Visit, session: SessionRecord) -> None:

@@ -30,17 +30,23 @@ def _hash(text: str) -> str:
 
 STYLE: Final = _asset("style.css")
 ICON_SVG: Final = _asset("icon.svg").encode()
-_SCRIPTS: Final[Mapping[str, str]] = {name: _asset(f"{name}.js") for name in ("page", "portal", "carry")}
+_SCRIPTS: Final[Mapping[str, str]] = {
+    name: _asset(f"{name}.js") for name in ("page", "portal", "carry", "post", "credential", "interrupted", "resume")
+}
+
+_SHARED: Final[Mapping[str, str]] = {"second-factor": "credential", "factors": "credential"}
+"""Pages whose script has another name than theirs."""
 
 
-def _policy(script: str) -> str:
+def _policy(script: str, form_action: str = "'self'", connect: str = "'none'") -> str:
     return "; ".join(
         (
             "default-src 'none'",
+            f"connect-src {connect}",
             f"style-src {_hash(STYLE)}",
             f"script-src {_hash(script)}",
             "img-src 'self'",
-            "form-action 'self'",
+            f"form-action {form_action}",
             "frame-ancestors 'none'",
             "base-uri 'none'",
             "require-trusted-types-for 'script'",
@@ -83,14 +89,31 @@ _ENVIRONMENT: Final = Environment(
 
 
 def _compile(name: str) -> tuple[Template, tuple[Header, ...]]:
-    script = _SCRIPTS.get(name, _SCRIPTS["page"])
+    script = _SCRIPTS.get(_SHARED.get(name, name), _SCRIPTS["page"])
     # S704: our own files, read above; nothing from outside is ever marked safe
     shared = {"style": Markup(STYLE), "script": Markup(script), "icon": ICON, "host": ""}  # noqa: S704 see line above
     template = _ENVIRONMENT.get_template(f"{name}.html", globals=shared)
+    if name == "resume":  # its form is an app's, and browsers hold it to this list on the app's redirects as well
+        return template, _encode((*_HTML, ("Content-Security-Policy", _policy(script, "'self' https:", "'self'"))))
     return template, _encode((*_HTML, ("Content-Security-Policy", _policy(script))))
 
 
-_PAGES: Final = {name: _compile(name) for name in ("refused", "chooser", "portal", "ask", "carry")}
+_NAMES: Final = (
+    "refused",
+    "chooser",
+    "portal",
+    "ask",
+    "carry",
+    "post",
+    "confirm",
+    "second-factor",
+    "factors",
+    "factor-code",
+    "recovery-codes",
+    "interrupted",
+    "resume",
+)
+_PAGES: Final = {name: _compile(name) for name in _NAMES}
 
 
 def page(name: str, values: Mapping[str, object]) -> tuple[tuple[Header, ...], bytes]:
@@ -98,6 +121,12 @@ def page(name: str, values: Mapping[str, object]) -> tuple[tuple[Header, ...], b
     the template needs and did not get: a mistake here, found by the first test that opens the page."""
     template, headers = _PAGES[name]
     return headers, template.render(values).encode("utf-8", "replace")
+
+
+def posting_to(origin: str) -> Header:
+    """The policy for the page "post", whose form goes to another origin: one we are configured with, in ASCII."""
+    # Browsers hold a form to this list on the redirects that follow as well, and a provider may have several hosts.
+    return b"Content-Security-Policy", _policy(_SCRIPTS["post"], f"{origin} https:").encode("ascii")
 
 
 def initial(label: str) -> str:

@@ -1,8 +1,8 @@
-"""Logout at the provider (RP-Initiated Logout 1.0), always from the login host.
+"""Logout at the provider (RP-Initiated Logout 1.0, or SAML single logout), always from the login host.
 
-The provider wants the ID token in the address. No script of an app may read that, so an app host only ever names a
-sealed reference: it works once, for two minutes, on the login host, and tells the ID token only to the browser that
-logged in, which proves so by a cookie that no app host sees.
+The provider wants the ID token (or the NameID) in the address. No script of an app may read that, so an app host only
+ever names a sealed reference: it works once, for two minutes, on the login host, and tells what it holds only to the
+browser that logged in, which proves so by a cookie that no app host sees.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from proxy.authn.token_endpoint import Tokens
 from proxy.model.reasons import Reason
 from proxy.sessions.seal import SealBroken
 from proxy.sessions.session import SessionRecord
+from proxy.settings.schema import SamlProvider
+from proxy.web import saml_logout
 from proxy.web.endpoints import LOGGED_OUT, PROOF_COOKIE, PROVIDER_LOGOUT
+from proxy.web.logout_state import seal_state
 from proxy.web.visit import Refused, Visit, expire, see_other, set_cookie
 
 LIFETIME: Final = 120.0  # seconds from our form to the provider
 _REFERENCE: Final = "logout-reference"
 _PROOF: Final = "logout-proof"
-_STATE: Final = "logout-state"
-_STATE_AGE: Final = 3600.0  # seconds a provider's logout page may take
-_LARGEST_HINT: Final = 8192  # characters of an ID token; sealed it is half as long again, and must fit in a URL
+_LARGEST_HINT: Final = 8192  # characters; sealed it is half as long again, and must fit in a URL
 
 
 class _Reference(msgspec.Struct, frozen=True, array_like=True):
@@ -36,7 +37,7 @@ class _Reference(msgspec.Struct, frozen=True, array_like=True):
     id: str
     sid: str
     provider: str
-    id_token: str
+    hint: str  # an ID token; for SAML what the session kept (`saml_messages.Kept`)
 
     def __repr__(self) -> str:
         return f"_Reference(id={self.id!r}, provider={self.provider!r})"
@@ -52,17 +53,24 @@ def reference(visit: Visit, session: SessionRecord) -> str | None:
 
     To be asked before the session ends.
     """
-    if session.provider not in visit.context.providers():
+    if session.provider not in visit.snapshot.providers:
         return None
-    try:
-        held = visit.context.sessions.tokens(session)
-        id_token = Tokens.from_bytes(held).id_token if held else ""
-    except ValueError:
-        id_token = ""
-    hint = id_token if len(id_token) <= _LARGEST_HINT else ""
+    hint = _hint(visit, session)
+    if len(hint) > _LARGEST_HINT:
+        hint = ""
     inside = _Reference(secrets.token_urlsafe(16), session.sid, session.provider, hint)
     sealed = visit.context.sealer.seal(_REFERENCE, msgspec.json.encode(inside), now=visit.now)
     return f"{visit.origins.login}{PROVIDER_LOGOUT}?reference={sealed}"
+
+
+def _hint(visit: Visit, session: SessionRecord) -> str:
+    try:
+        held = visit.context.sessions.tokens(session)
+        if isinstance(visit.snapshot.providers[session.provider], SamlProvider):
+            return held.decode()
+        return Tokens.from_bytes(held).id_token if held else ""
+    except ValueError:
+        return ""
 
 
 async def leave_provider(visit: Visit) -> web.Response:
@@ -79,8 +87,8 @@ async def leave_provider(visit: Visit) -> web.Response:
         raise Refused(Reason.ORIGIN_REFUSED, "This address must be opened in a window.")
     cookies = (expire(PROOF_COOKIE),)
     inside = await _redeemed(visit)
-    location = await _location(visit, inside) if inside is not None else None
-    return see_other(location or visit.origins.login + LOGGED_OUT, cookies if inside is not None else ())
+    response = await _onward(visit, inside, cookies) if inside is not None else None
+    return response or see_other(visit.origins.login + LOGGED_OUT, cookies if inside is not None else ())
 
 
 async def _redeemed(visit: Visit) -> _Reference | None:
@@ -94,20 +102,25 @@ async def _redeemed(visit: Visit) -> _Reference | None:
     return inside if fresh else None
 
 
-async def _location(visit: Visit, inside: _Reference) -> str | None:
-    provider = visit.context.providers().get(inside.provider)
-    if provider is None:
-        return None
+async def _onward(visit: Visit, inside: _Reference, cookies: tuple[str, ...]) -> web.Response | None:
+    """To the provider's logout; None when there is none. Without the hint an OpenID provider asks the person, and a
+    SAML provider cannot be asked at all; whoever got hold of the reference learns nothing by it."""
+    hint = inside.hint if _is_proven(visit, inside.sid) else ""
+    context = visit.context
     try:
-        return await provider.logout_url(
-            # Without the hint the provider asks the person; whoever got hold of the reference learns nothing by it.
-            id_token=inside.id_token if _is_proven(visit, inside.sid) else "",
+        if (saml := context.saml().get(inside.provider)) is not None:
+            return await saml_logout.leaving(visit, saml, hint, cookies)
+        if (provider := context.providers().get(inside.provider)) is None:
+            return None
+        location = await provider.logout_url(
+            id_token=hint,
             post_logout_redirect_uri=visit.origins.login + LOGGED_OUT,
-            state=visit.context.sealer.seal(_STATE, inside.provider.encode(), now=visit.now),
+            state=seal_state(visit, inside.provider),
         )
     except AuthnError as error:
-        visit.context.log.warning("provider %s: no logout there: %s", inside.provider, error)
+        context.log.warning("provider %s: no logout there: %s", inside.provider, error)
         return None
+    return see_other(location, cookies) if location else None
 
 
 def _is_proven(visit: Visit, sid: str) -> bool:
@@ -117,13 +130,3 @@ def _is_proven(visit: Visit, sid: str) -> bool:
     except SealBroken:
         return False
     return hmac.compare_digest(proven, sid.encode())
-
-
-def provider_title(visit: Visit) -> str:
-    """The provider that logged this person out too, as its sealed state says; "" when it does not."""
-    try:
-        sealed = visit.context.sealer.unseal(_STATE, visit.asked("state"), now=visit.now, max_age=_STATE_AGE)
-    except SealBroken:
-        return ""
-    provider = visit.snapshot.providers.get(sealed.decode())
-    return (provider.title or provider.name) if provider else ""

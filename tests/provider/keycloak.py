@@ -120,10 +120,10 @@ class Keycloak:
         """Make us a client over OpenID Connect, with our login host at `login`."""
         await self._add(self._template(login)["oidc"])
 
-    async def add_saml_client(self, metadata: str, login: str) -> None:
-        """Make us a client as an administrator does: by importing our metadata."""
+    async def add_saml_client(self, metadata: str, login: str, **more: Any) -> None:
+        """Make us a client as an administrator does: by importing our metadata. `more` is what they change in it."""
         read = await self.admin("POST", f"/{REALM}/client-description-converter", metadata, kind="application/xml")
-        await self._add(read | self._template(login)["saml"])
+        await self._add(read | self._template(login)["saml"] | more)
 
     async def _add(self, client: dict[str, Any]) -> None:
         """In place of one of that name, which another test left."""

@@ -30,6 +30,7 @@ class Employee(Browser):
 
     password: str = ""
     posted: list[Form] = field(default_factory=list)  # the forms that carried SAML messages, in order
+    asked: list[str] = field(default_factory=list)  # the pages on which she typed her password
 
     async def fetch(
         self,
@@ -66,6 +67,11 @@ class Employee(Browser):
         """Send a form that a page of `initiator` holds, and follow where it leads."""
         return await self._walk(form.action, await self.fetch(form.action, "POST", NAVIGATE, form.fields, initiator))
 
+    async def confirm(self, page: Page) -> Page:
+        """Press the button of the only form of a page."""
+        [form] = forms(page.url, page.text)
+        return await self.post(form, page.url)
+
     async def _walk(self, url: str, answer: Answer) -> Page:
         self.visited = [url]
         for _ in range(30):
@@ -90,7 +96,8 @@ class Employee(Browser):
             if _CARRIED & form.fields.keys():
                 self.posted.append(form)
                 return form
-            if "username" in form.fields:
+            if "password" in form.fields:
+                self.asked.append(url)
                 form.fields |= {"username": self.person, "password": self.password}
                 return form
         return None
