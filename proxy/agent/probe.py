@@ -22,6 +22,7 @@ SYSTEM_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 _LARGEST: Final = 1 << 20  # bytes of a file or of a command's output
 _PATIENCE: Final = 20.0  # seconds for one command
+_LAST_WORDS: Final = 2.0  # seconds for the end of one that was killed
 _AT_ONCE: Final = 4  # commands
 _PASSED_ON: Final = (  # what commands need of our environment to find the person's session
     *("HOME", "USER", "LOGNAME", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"),
@@ -153,27 +154,44 @@ class Commands:
         assert process.stdout is not None
         assert process.stderr is not None
         streams = (process.stdout, process.stderr)
-        parts = await asyncio.gather(*(_bounded(stream, self._largest) for stream in streams))
-        if any(len(part) > self._largest for part in parts):
+        reading = [asyncio.ensure_future(_bounded(stream, self._largest)) for stream in streams]
+        try:
+            parts = await asyncio.gather(*reading)
+        except _TooMuch:
             return None
+        finally:
+            for each in reading:
+                each.cancel()
         out, err = (part.decode("utf-8", "replace").replace("\r\n", "\n") for part in parts)
         return Output(await process.wait(), out, err)
 
 
+class _TooMuch(Exception):
+    """A command says more than anybody wants to know."""
+
+
 async def _bounded(stream: asyncio.StreamReader, largest: int) -> bytes:
-    """All of a stream, or a little more than `largest` bytes of it."""
+    """All of a stream. Raises _TooMuch when that is more than `largest` bytes."""
     found = bytearray()
-    while len(found) <= largest and (chunk := await stream.read(65536)):
+    while chunk := await stream.read(1 << 16):
         found += chunk
+        if len(found) > largest:
+            raise _TooMuch
     return bytes(found)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End what still runs, with all it started."""
+    """End what still runs, with all it started, and let go of its pipes: a process counts as gone when they are read
+    to their end. What left its process group may keep them open; it is not waited for."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             if sys.platform == "win32":
                 process.kill()
             else:
                 os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_WORDS):
+            for stream in (process.stdout, process.stderr):
+                while stream is not None and await stream.read(1 << 16):
+                    pass
+            await process.wait()

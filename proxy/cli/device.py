@@ -130,9 +130,9 @@ async def _enrolled(
     found = await running.posture(EDR_PROCESSES)
     wish = enrolling.Wish(
         code=code,
-        name=args.name,
+        name=args.name[:64],
         os=this_system().name,
-        serial=str(found.get("serial", "")),
+        serial=str(found.get("serial", ""))[:64],
         storage=args.key,
         authorities=authorities,
         replace=args.replace,

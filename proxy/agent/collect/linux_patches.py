@@ -27,11 +27,13 @@ async def patch_age_days(look: Look) -> dict[str, Value]:
 
 
 def _apt(probe: Probe) -> Iterator[float | None]:
-    """apt's history: entries of `Name: value` lines, with `Upgrade:` when something was, `Error:` when it failed."""
+    """apt's history: entries of `Name: value` lines, with `Upgrade:` when something was, `Error:` when it failed. An
+    `install` that brought a newer package along is none."""
     for text in _logs(probe, "/var/log/apt", "history.log"):
         for entry in text.split("\n\n"):
             fields = dict(re.findall(r"(?m)^([A-Z][A-Za-z-]+): (.*)$", entry))
-            if "Upgrade" in fields and "Error" not in fields and "End-Date" in fields:
+            asked = re.search(r"upgrade\b|update-packages|aptdaemon", fields.get("Commandline", ""))
+            if asked and "Upgrade" in fields and "Error" not in fields and "End-Date" in fields:
                 yield moment(" ".join(fields["End-Date"].split()), "%Y-%m-%d %H:%M:%S")
 
 

@@ -90,7 +90,8 @@ async def enrolment(look: Look) -> dict[str, Value]:
 
 
 async def patch_age_days(look: Look) -> dict[str, Value]:
-    """Days since software update last installed something of Apple's, from the receipts."""
+    """Days since software update last brought the system up to date, from the receipts: macOS or a security response,
+    not its lists of malware (config-data) nor tools."""
     data = look.probe.data(_HISTORY)
     try:
         receipts = plistlib.loads(data or b"", fmt=plistlib.FMT_XML)
@@ -99,7 +100,9 @@ async def patch_age_days(look: Look) -> dict[str, Value]:
     times = [
         each["date"].replace(tzinfo=UTC).timestamp()
         for each in receipts
-        if each.get("processName") in ("softwareupdated", "macOS Installer") and "date" in each
+        if each.get("processName") in ("softwareupdated", "macOS Installer")
+        and each.get("contentType") != "config-data"
+        and re.search(r"macOS|Security", each.get("displayName", ""))
     ]
     return {**patch_age(times, look.now)}
 
