@@ -7,8 +7,8 @@ A name must come from one set of values only, or a claim could be chosen so that
 - with several, values are letters, digits and `.`, `_`, `-` only, and between two placeholders stands a `/`, `:` or
   `@`, so that where one value ends is never in doubt.
 
-A claim that is missing, not a text, or has any other character in it refuses the token. No name has an empty segment,
-or one that is `.` or `..`. What rules list is `ISSUER:NAME`, so that no issuer can make a name of another issuer, a
+A claim that is missing, not a text, or has any other character in it refuses the token. Between `/` and `:` no name
+has an empty segment, or one that is `.` or `..`. What rules list is `ISSUER:NAME`, so that no issuer can make a name of another issuer, a
 SPIFFE ID (whose scheme no issuer may be called) or a DNS name (which has no colon).
 """
 
@@ -26,6 +26,7 @@ _LITERAL = re.compile(r"[A-Za-z0-9._/:@-]*").fullmatch
 _ONE_OF_SEVERAL = re.compile(r"[A-Za-z0-9._-]+").fullmatch
 _ONLY_ONE = re.compile(r"[A-Za-z0-9._/:@-]+").fullmatch
 _SEPARATORS = frozenset("/:@")
+_SEGMENTS = re.compile("[/:]")
 _MISSING = object()
 
 
@@ -85,5 +86,5 @@ MISSING = _MISSING
 def _check(name: str, error: type[ValueError | TokenInvalid]) -> None:
     if len(name) > LONGEST:
         raise error(f"the name of the service is longer than {LONGEST} characters")
-    if not {"", ".", ".."}.isdisjoint(name.split("/")):
+    if not {"", ".", ".."}.isdisjoint(_SEGMENTS.split(name)):
         raise error("the name of the service has a segment that is empty, . or ..")

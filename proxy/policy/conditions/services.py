@@ -90,7 +90,7 @@ def _check(name: str) -> None:
                 "a * may only stand for the whole last segment"
             )
     elif _is_issued(name):
-        if _ISSUED(name) is None or not {"", ".", ".."}.isdisjoint(name.partition(":")[2].split("/")):
+        if _ISSUED(name) is None or not {"", ".", ".."}.isdisjoint(name.replace(":", "/").split("/")):
             raise ValueError(
                 f"{name!r} is not a name by token: write it like ci:acme/app, the issuer's name first; "
                 "a * may only stand for the whole last segment"

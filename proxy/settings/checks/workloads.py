@@ -77,7 +77,7 @@ def _service(at: Path, pattern: str) -> Findings:
         yield Finding(
             at, f'"{pattern}" could make one name of different claims', "put a /, : or @ between two claims in braces"
         )
-    segments = _PLACEHOLDER.sub("x", pattern).split("/")
+    segments = _PLACEHOLDER.sub("x", pattern).replace(":", "/").split("/")
     if not {"", ".", ".."}.isdisjoint(segments):
         yield Finding(at, f'"{pattern}" has a segment that is empty, . or ..', "such as ci/{repository}")
 
