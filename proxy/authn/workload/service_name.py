@@ -8,8 +8,8 @@ A name must come from one set of values only, or a claim could be chosen so that
   `@`, so that where one value ends is never in doubt.
 
 A claim that is missing, not a text, or has any other character in it refuses the token. Between `/` and `:` no name
-has an empty segment, or one that is `.` or `..`. What rules list is `ISSUER:NAME`, so that no issuer can make a name of another issuer, a
-SPIFFE ID (whose scheme no issuer may be called) or a DNS name (which has no colon).
+has an empty segment, or one that is `.` or `..`. What rules list is `ISSUER:NAME`, so that no issuer can make a name of
+another issuer, a SPIFFE ID (whose scheme no issuer may be called) or a DNS name (which has no colon).
 """
 
 from __future__ import annotations
