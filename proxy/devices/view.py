@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 
 from proxy.devices.inventory import Inventory
 from proxy.devices.merge import merge
-from proxy.devices.record import AGENT, CERTIFICATE, DeviceRecord, Statement, inventory_statement
+from proxy.devices.record import AGENT, CERTIFICATE, DeviceRecord, Statement, inventory_statement, owner_of
 from proxy.model.device import Assurance, Binding, Bound, Device, Observation
-from proxy.model.identity import Certificate
+from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
 from proxy.settings import schema
 
@@ -80,6 +80,20 @@ class View:
         found = (self._pattern.fullmatch(name) for name in certificate.names if (":" in name) is uri)
         ids = {self._inventory.by_id(match[1]) for match in found if match is not None} - {""}
         return ids.pop() if len(ids) == 1 else ""  # a certificate that names two devices names none
+
+    def counts(self, device: str) -> bool:
+        """Whether a device is known and not revoked."""
+        return self._inventory.counts(device)
+
+    def belongs_to(self, device: str, person: Identity) -> bool:
+        """Whether a known device is this person's: enrolled by them, or theirs by a management system's word. One of
+        which nobody knows whose it is belongs to whoever has it."""
+        record = self._inventory.get(device)
+        if record is None or record.revoked:
+            return False
+        if record.owner:
+            return record.owner == owner_of(person)
+        return not record.email or record.email == person.email
 
     # --- what is known of it
 
@@ -145,21 +159,21 @@ class View:
         DEVICE_PROOF_REQUIRED: another device asks, or one that has not proved itself lately."""
         if bound is None:
             return None
-        device = "" if certificate is None else self.of_certificate(certificate)
-        if self._stands(bound, certificate, device, address, now):
-            return None
-        return Reason.DEVICE_PROOF_REQUIRED
+        if certificate is None:
+            return self.standing_by(bound, "", "", address, now)
+        return self.standing_by(bound, certificate.sha256, self.of_certificate(certificate), address, now)
 
-    def _stands(
-        self, bound: Bound, certificate: Certificate | None, device: str, address: str | None, now: float
-    ) -> bool:
+    def standing_by(self, bound: Bound, sha256: str, device: str, address: str | None, now: float) -> Reason | None:
+        """The same, when the certificate presented is known by its hex SHA-256 and the device it names; "" for none."""
+        return None if self._stands(bound, sha256, device, address, now) else Reason.DEVICE_PROOF_REQUIRED
+
+    def _stands(self, bound: Bound, sha256: str, device: str, address: str | None, now: float) -> bool:
         if bound.device and not self._inventory.counts(bound.device):
             return False
         if device and bound.device and device != bound.device:
             return False
         if bound.binding == "certificate":
-            shown = "" if certificate is None else certificate.sha256
-            return bool(bound.certificate) and hmac.compare_digest(shown, bound.certificate)
+            return bool(bound.certificate) and hmac.compare_digest(sha256, bound.certificate)
         if bound.binding == "agent":
             age = now - bound.proved_at
             fresh = -CLOCK_STEP <= age < self._settings.proof and bool(address) and address == bound.address

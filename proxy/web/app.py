@@ -13,10 +13,14 @@ from aiohttp.typedefs import Handler as Next
 from aiohttp.typedefs import Middleware
 
 from proxy.model.reasons import Reason
+from proxy.model.report import ENROL_PATH, NONCE_PATH, PROOF_PATH, PROVE_PATH, REPORT_PATH
 from proxy.sessions.store import StoreUnavailable
 from proxy.web import (
     backchannel,
     callback,
+    device_proof,
+    device_reports,
+    devices,
     handover,
     interrupted,
     login,
@@ -32,6 +36,8 @@ from proxy.web.context import WebContext
 from proxy.web.endpoints import (
     BACKCHANNEL,
     CALLBACK,
+    DEVICE_CODE,
+    DEVICE_REMOVE,
     FACTORS,
     ICON,
     INTERRUPTED,
@@ -118,6 +124,13 @@ _ROUTES: Final[tuple[tuple[str, str, Handler, bool], ...]] = (
     ("POST", INTERRUPTED, interrupted.keep, False),
     ("GET", RESUME, interrupted.resume, True),
     ("POST", RESUME, interrupted.give_back, False),
+    ("POST", ENROL_PATH, device_reports.enrol, False),
+    ("POST", NONCE_PATH, device_reports.nonce, False),
+    ("POST", REPORT_PATH, device_reports.report, False),
+    ("GET", PROVE_PATH, device_proof.ask, False),
+    ("POST", PROOF_PATH, device_proof.receive, False),
+    ("POST", DEVICE_CODE, devices.add, False),
+    ("POST", DEVICE_REMOVE, devices.remove, False),
     ("GET", ICON, _icon, True),
     ("GET", JWKS, _jwks, True),
 )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy.assertion import Signer
 from proxy.authn.factors import Factors
 from proxy.authn.oidc import OidcProvider
 from proxy.authn.saml import SamlProvider
+from proxy.devices.service import Devices
 from proxy.model.identity import Identity
 from proxy.sessions.seal import Sealer
 from proxy.sessions.service import Sessions
 from proxy.settings.schema import Route, Settings
+from proxy.web.rate_limit import DeviceLimits
 
 
 def _no_saml() -> Mapping[str, SamlProvider]:
@@ -31,9 +33,10 @@ class WebContext:
 
     `visible(identity, address)` lists the routes this person may open from `address`, the client's or None.
     `record(event, **fields)` is told of "login", "login-failed", "logout", "backchannel-logout", "step-up",
-    "factor-added", "factor-removed", "factor-used", "factor-failed"; no field is a secret.
+    "factor-added", "factor-removed", "factor-used", "factor-failed", "device-enrolled", "device-refused",
+    "device-proved", "device-revoked"; no field is a secret.
     Sessions that a provider ends are told one by one, the first fifty of them.
-    `factors` are our own second factors; None where there are none.
+    `factors` are our own second factors, `devices` the inventory; None where there are none.
     `clock` gives seconds since the epoch.
     """
 
@@ -47,4 +50,6 @@ class WebContext:
     log: logging.Logger
     factors: Factors | None = None
     saml: Callable[[], Mapping[str, SamlProvider]] = _no_saml
+    devices: Devices | None = None
+    limits: DeviceLimits = field(default_factory=DeviceLimits)
     record: Callable[..., None] = _no_record

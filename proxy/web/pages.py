@@ -15,6 +15,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 from markupsafe import Markup
 
+from proxy.model.report import AGENT_PORT
 from proxy.web.endpoints import ICON
 
 Header = tuple[bytes, bytes]
@@ -31,7 +32,8 @@ def _hash(text: str) -> str:
 STYLE: Final = _asset("style.css")
 ICON_SVG: Final = _asset("icon.svg").encode()
 _SCRIPTS: Final[Mapping[str, str]] = {
-    name: _asset(f"{name}.js") for name in ("page", "portal", "carry", "post", "credential", "interrupted", "resume")
+    name: _asset(f"{name}.js")
+    for name in ("page", "portal", "carry", "post", "credential", "interrupted", "resume", "prove")
 }
 
 _SHARED: Final[Mapping[str, str]] = {"second-factor": "credential", "factors": "credential"}
@@ -95,7 +97,8 @@ def _compile(name: str) -> tuple[Template, tuple[Header, ...]]:
     template = _ENVIRONMENT.get_template(f"{name}.html", globals=shared)
     if name == "resume":  # its form is an app's, and browsers hold it to this list on the app's redirects as well
         return template, _encode((*_HTML, ("Content-Security-Policy", _policy(script, "'self' https:", "'self'"))))
-    return template, _encode((*_HTML, ("Content-Security-Policy", _policy(script))))
+    connect = f"'self' http://127.0.0.1:{AGENT_PORT}" if name == "prove" else "'none'"  # the agent on this very machine
+    return template, _encode((*_HTML, ("Content-Security-Policy", _policy(script, connect=connect))))
 
 
 _NAMES: Final = (
@@ -112,6 +115,8 @@ _NAMES: Final = (
     "recovery-codes",
     "interrupted",
     "resume",
+    "prove",
+    "device-code",
 )
 _PAGES: Final = {name: _compile(name) for name in _NAMES}
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from proxy.model.reasons import Reason
 from proxy.routing import parse_source
 from proxy.settings.schema import Route
+from proxy.web import devices
 from proxy.web.endpoints import PORTAL, login_path
 from proxy.web.pages import JSON_HEADERS, hue, initial
 from proxy.web.refusals import Refusal, render
@@ -49,6 +50,7 @@ async def show(visit: Visit) -> web.Response:
         expires=_moment(visit.ends(session)).strftime("%Y-%m-%d %H:%M UTC"),
         expires_iso=_iso(visit.ends(session)),
         sid=session.sid[:_SID_SHOWN],
+        devices=await devices.listed(visit, session),
     )
 
 

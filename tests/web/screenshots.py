@@ -77,6 +77,30 @@ def apps(count: int) -> list[dict[str, object]]:
     ]
 
 
+def device(name: str, state: str, *troubles: str, last: str = "2026-11-22 08:15 UTC") -> dict[str, object]:
+    row = {"id": name, "name": name, "system": "Linux", "state": state, "here": name == "ada-laptop", "last": last}
+    return {**row, "last_iso": "2026-11-22T08:15:00Z", "troubles": troubles}
+
+
+DEVICES = {
+    "own": [
+        device("ada-laptop", "approved"),
+        device("ada-desktop", "approved", "The disk is not encrypted.", "The firewall is off."),
+        device("ada-new", "waiting", "It waits until an administrator approves it.", last=""),
+        device("ada-old", "revoked"),
+    ],
+    "confirm": "",
+    "add": "/x",
+    "remove": "/x",
+}
+
+
+def prove(**more: object) -> Answer:
+    values = {"app": "Payroll", "again": False, "agent": "", "aud": "", "challenge": "", "post": "", "next": "/"}
+    asked = {"retry": "/x", "skip": "", "own": ["ada-laptop"], "wanted": "", "enrolment": True, "identity": ADA}
+    return shown("prove", title="Show which device this is", **{**values, **asked, **more})
+
+
 def portal(count: int) -> Answer:
     return shown(
         "portal",
@@ -90,6 +114,7 @@ def portal(count: int) -> Answer:
         expires="2026-11-22 18:30 UTC",
         expires_iso="2026-11-22T18:30:00Z",
         sid="4f1c09ab",
+        devices=DEVICES if count > 2 else None,
     )
 
 
@@ -169,6 +194,17 @@ PAGES: dict[str, Answer] = {
         text="Your session has ended here and at Corporate login.",
         door="shut",
         acts=[Act("/.ostiary/login", "Log in again")],
+    ),
+    "prove": prove(),
+    "prove-again": prove(again=True, wanted="ada-laptop"),
+    "prove-none": prove(again=True, own=[], skip="/x"),
+    "device-code": shown(
+        "device-code",
+        title="Add this device",
+        command="ostiary device enrol https://login.apps.localhost:8443 --code 7Q2M-0K4T-ZB9X",
+        service=("ostiary device service > ~/.config/systemd/user/ostiary-device.service", "systemctl --user enable"),
+        once="ostiary device report --watch",
+        approval=True,
     ),
     "carry": shown(
         "carry", title="You are logged in", text="Taking you to Grafana.", next="#here", step="", attempt=""
