@@ -25,7 +25,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from proxy.assertion import Signer
+from proxy.authn.factors import Factors
+from proxy.authn.factors.memory import MemoryFactorStore
 from proxy.authn.oidc import OidcProvider
+from proxy.authn.saml import SamlProvider
 from proxy.demo.idp.people import people
 from proxy.demo.idp.provider import Provider as Idp
 from proxy.demo.idp.server import make_application
@@ -99,8 +102,10 @@ class Stage:
         self.settings: schema.Settings
         self.store: SessionStore
         self.sessions: Sessions
+        self.factors: Factors
         self.http: aiohttp.ClientSession
         self.providers: dict[str, OidcProvider] = {}
+        self.saml: dict[str, SamlProvider] = {}
         self.visible: list[schema.Route] | None = None
         self._references = itertools.count(1)
 
@@ -137,6 +142,7 @@ class Browser:
     jar: dict[str, dict[str, str]] = field(default_factory=dict)
     visited: list[str] = field(default_factory=list)
     storage: dict[str, str] = field(default_factory=dict)
+    factors: str = "one"  # how the person logs in at the demo provider: with one or two
 
     async def fetch(
         self, url: str, method: str = "GET", headers: dict[str, str] | None = None, data: Any = None
@@ -190,8 +196,12 @@ class Browser:
         interaction = re.search(r'name="interaction" value="([^"]+)"', page.text)
         assert interaction
         issuer = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
-        form = {"interaction": interaction[1], "person": person, "factors": "one", "answer": choice}
+        form = {"interaction": interaction[1], "person": person, "factors": self.factors, "answer": choice}
         return await self.fetch(f"{issuer}/login", "POST", {"Origin": issuer}, data=form)
+
+    async def post(self, url: str, form: dict[str, str], site: str = "same-origin") -> Answer:
+        """Send a form from a page of `site` (as Sec-Fetch-Site says it)."""
+        return await self.fetch(url, "POST", {**NAVIGATE, "Sec-Fetch-Site": site}, data=form)
 
     async def until(self, url: str, part: str, headers: dict[str, str] | None = None) -> str:
         """Follow plain redirects until one leads to an address containing `part`; that address."""
@@ -285,11 +295,13 @@ async def staged(*names: str, state: str = "memory:") -> AsyncIterator[Stage]:
             settings=lambda: stage.settings,
             sessions=stage.sessions,
             providers=lambda: stage.providers,
+            saml=lambda: stage.saml,
             sealer=stage.sealer,
             signer=lambda: signer,
             clock=stage.clock,
             visible=lambda identity, address: visible(identity, address) if stage.visible is None else stage.visible,
             log=logging.getLogger("test.web"),
+            factors=stage.factors,
             record=lambda event, **fields: stage.events.append((event, fields)),
         )
         stage.ports["control"] = await _serve(stack, make_control(context))
@@ -320,6 +332,9 @@ async def _start_sessions(stage: Stage, stack: contextlib.AsyncExitStack, state:
     bus = Bus(stage.store, None, clock=stage.clock)
     configured = stage.settings.configuration.sessions
     stage.sessions = Sessions(stage.store, bus, stage.sealer, configured, clock=stage.clock)
+    stage.factors = Factors(
+        MemoryFactorStore(), stage.sealer, stage.settings.configuration.login, stage.clock, stage.store.consume
+    )
     await stage.sessions.start()
     stack.push_async_callback(stage.sessions.close)
 
