@@ -23,7 +23,7 @@ FIND_PYTHON = for candidate in $(PYTHON) python3.13 python3.12 python3.11 python
 PIP = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help compiled demo check test test-compiled lint test-browser test-provider test-keycloak bench soak fuzz image image-replay lock clean
+.PHONY: help compiled demo check test test-compiled lint test-browser test-provider test-keycloak test-tpm bench soak fuzz image image-replay lock clean
 
 help: ## list what can be made
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ check: $(VENV)/.runtime ## check the example configuration
 # --- working on it -------------------------------------------------------------------------------------------------
 
 test: $(VENV)/.dev ## unit, property and scenario tests
-	$(PY) -m pytest -m "not browser and not provider and not keycloak" $(ARGS)
+	$(PY) -m pytest -m "not browser and not provider and not keycloak and not tpm" $(ARGS)
 
 lint: $(VENV)/.dev ## style, types and the layers between packages
 	$(PY) -m ruff check .
@@ -66,6 +66,11 @@ test-provider: $(VENV)/.dev tests/provider/node_modules/.stamp ## other people's
 test-keycloak: $(VENV)/.dev ## Keycloak as counterpart, OpenID Connect and SAML: needs Java 17 or later, and Maven
 	@$(PY) tests/provider/install_keycloak.py
 	$(PY) -m pytest -m keycloak $(ARGS)
+
+test-tpm: $(VENV)/.dev ## the device's key in a TPM 2.0: needs swtpm and tpm2-tools
+	@command -v swtpm >/dev/null && command -v tpm2_sign >/dev/null || { \
+	  echo 'swtpm or tpm2-tools were not found (Debian: apt install swtpm swtpm-tools tpm2-tools libtss2-tcti-swtpm0).' >&2; exit 1; }
+	$(PY) -m pytest -m tpm $(ARGS)
 
 fuzz: $(VENV)/.dev ## every fuzzer for SECONDS (20) each
 	$(PY) tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)

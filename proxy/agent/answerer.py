@@ -53,6 +53,7 @@ class Answerer:
         self._tokens = float(_BURST)
         self._counted = ticks()
         self.port = AGENT_PORT
+        self.ready = asyncio.Event()  # set while it answers
 
     async def serve(self, until: Awaitable[object], port: int = AGENT_PORT) -> None:
         """Answer until `until` is done. Raises Taken."""
@@ -68,6 +69,7 @@ class Answerer:
                     "there another agent, perhaps of another user?"
                 ) from error
             self.port = runner.addresses[0][1]
+            self.ready.set()
             await until
         finally:
             await runner.cleanup()
@@ -81,7 +83,7 @@ class Answerer:
     async def _answer(self, request: web.Request) -> web.Response:
         if request.headers.getall("Host", []) != [f"127.0.0.1:{self.port}"]:
             return _no(403, "this answers as 127.0.0.1 only")
-        if request.rel_url.raw_path != PATH or request.rel_url.query_string:
+        if request.raw_path != PATH:
             return _no(404, "there is nothing here")
         if request.headers.getall("Origin", []) != [self._login]:
             return _no(403, f"this answers pages of {self._login} only")

@@ -1,15 +1,17 @@
-"""Logs are written in local time: here it is Greenwich's."""
+"""The stage of the agent's stories. Logs are written in local time: here it is Greenwich's."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
+
+from agent_proxy import Recorder, make_certificates
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +21,16 @@ def greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture(scope="session")
+def recorder_certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pki") / "certs"
+    make_certificates(folder)
+    return folder
+
+
+@pytest.fixture
+async def recorder(recorder_certificates: Path) -> AsyncIterator[Recorder]:
+    async with Recorder(recorder_certificates).serving() as one:
+        yield one
