@@ -37,7 +37,7 @@ def identity_from(said: Said, settings: SamlProvider) -> Identity:
         subject=_subject(said, settings),
         provider=settings.name,
         email=_email(told, settings),
-        name=display_name(_single(told, settings.attributes.name)),
+        name=_display_name(told, settings.attributes.name),
         groups=frozenset(groups or ()),
         unknown=frozenset() if groups is not None else frozenset({"groups"}),
         claims=_passed_through(told, settings),
@@ -72,6 +72,12 @@ def _subject(said: Said, settings: SamlProvider) -> str:
         what = f"attribute {mapped}" if mapped else "the NameID"
         raise LoginRefused(f"{what} must be one text of 1 to 255 printable ASCII characters: it is the subject")
     return value
+
+
+def _display_name(told: Attributes, name: str) -> str:
+    """Shown only: what must not be shown is dropped from it, and the rest is used."""
+    values = told.get(name) or ()
+    return display_name(values[0]) if name and len(values) == 1 else ""
 
 
 def _email(told: Attributes, settings: SamlProvider) -> str:

@@ -28,10 +28,10 @@ def idp() -> Idp:
 def make(idp: Idp, http: aiohttp.ClientSession, clock: Clock, tmp_path: Path) -> Make:
     """Make a SamlProvider that knows the provider's metadata; keyword arguments change its settings."""
 
-    def made(*, metadata: bytes | None = None, previous: str = "", **changes: object) -> SamlProvider:
+    def made(*, metadata: bytes | None = None, url: str = "", previous: str = "", **changes: object) -> SamlProvider:
         file = tmp_path / "idp.xml"
         file.write_bytes(idp.metadata() if metadata is None else metadata)
-        usual = {"name": "partner", "metadata": str(file), "domains": ("partner.example",)}
+        usual = {"name": "partner", "metadata": url or str(file), "domains": ("partner.example",)}
         keys = Keys(
             key=pem_of(rsa_key("sp")),
             certificate=certificate_pem(rsa_key("sp")),

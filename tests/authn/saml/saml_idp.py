@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from lxml import etree
 from saml_encryption import encrypted
-from saml_signer import SAML, SAMLP, Element, Key, certificate_text, rsa_key, sign
+from saml_signer import DS, SAML, SAMLP, Element, Key, certificate_text, rsa_key, sign
 
 NOW = 1_800_000_000.0
 IDP = "https://idp.partner.example/metadata"
@@ -140,7 +140,7 @@ class Idp:
         encryption: Mapping[str, object] | None = None,
         **told: object,
     ) -> Element:
-        """A response. `signed`: any of the words assertion and response; `lies` are those of `saml_signer.signature`."""
+        """A response. `signed`: any of the words assertion and response; `lies`: see `saml_signer.signature`."""
         key = self.keys[0] if key is None else key
         root = response_xml({**TRUTH, **told})
         assertion = root[-1]
@@ -166,7 +166,8 @@ class Idp:
         )
         return (
             '<?xml version="1.0" encoding="UTF-8"?>\n'
-            f'<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" xmlns:ds="http://www.w3.org/2000/09/xmldsig#" '
+            '<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" '
+            f'xmlns:ds="{DS}" '
             f'entityID="{entity_id}"{attributes}><md:IDPSSODescriptor protocolSupportEnumeration="{SAMLP}">'
             f"{announced}{usual if services is None else services}</md:IDPSSODescriptor></md:EntityDescriptor>"
         ).encode()
