@@ -20,6 +20,10 @@ _EVENTS: dict[str, tuple[str, Outcome, Reason]] = {
     "factor-removed": ("factor", Outcome.ALLOW, Reason.OWN_PAGE),
     "factor-used": ("factor", Outcome.ALLOW, Reason.OWN_PAGE),
     "factor-failed": ("factor", Outcome.DENY, Reason.SECOND_FACTOR_FAILED),
+    "device-enrolled": ("device", Outcome.ALLOW, Reason.OWN_PAGE),
+    "device-proved": ("device", Outcome.ALLOW, Reason.OWN_PAGE),
+    "device-refused": ("device", Outcome.DENY, Reason.DEVICE_REFUSED),
+    "device-revoked": ("device", Outcome.ALLOW, Reason.OWN_PAGE),
     "backchannel-logout": ("revocation", Outcome.ALLOW, Reason.SESSION_REVOKED),
 }
 
@@ -36,6 +40,7 @@ def record_event(journal: Journal, clock: Callable[[], float], event: str, **fie
         reason=reason if isinstance(reason, Reason) else usual,
         reference=str(fields.get("reference", "")),
         session=str(fields.get("session", "")),
+        device=str(fields.get("device", "")),
         address=str(fields.get("address") or ""),
         note=_note(fields),
     )
@@ -46,6 +51,6 @@ def record_event(journal: Journal, clock: Callable[[], float], event: str, **fie
 
 
 def _note(fields: dict[str, Any]) -> str:
-    names = ("provider", "why", "ended", "unlisted")
+    names = ("provider", "owner", "why", "ended", "unlisted")
     said = {name: fields[name] for name in names if fields.get(name) not in (None, "")}
     return ", ".join(f"{name}: {value}" for name, value in said.items())

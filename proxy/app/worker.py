@@ -144,6 +144,7 @@ class Worker:
             visible=Visibility(lambda: self.plan.settings, time.time),
             log=logging.getLogger("ostiary.web"),
             factors=self._state.factors,
+            devices=self.devices,
             record=functools.partial(record_event, self.journal, time.time),
         )
         # Our pages are behind the gateway, which has read the request strictly already.

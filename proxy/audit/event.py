@@ -42,7 +42,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"time": "u
     time: float  # seconds since the epoch, when it was decided
     outcome: Outcome
     reason: Reason
-    type: Literal["request", "stream", "login", "logout", "refresh", "revocation", "factor"] = "request"
+    type: Literal["request", "stream", "login", "logout", "refresh", "revocation", "factor", "device"] = "request"
     reference: str = ""  # the request's reference, as shown on refusals
     session: str = ""  # public session id
     kind: str = ""  # person, service; "" is nobody

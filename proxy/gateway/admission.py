@@ -66,6 +66,39 @@ def decide_on(plan: RoutePlan, facts: Facts, head: RequestHead, *, certificate_r
     return decide(plan.policy, facts)
 
 
+class Moment:
+    """Decides for many at one and the same time; who differ in nothing that counts get one verdict."""
+
+    __slots__ = ("_made", "now")
+
+    def __init__(self, now: float) -> None:
+        self.now = now  # seconds since the epoch: that of all facts
+        # By the `id` of objects, which are kept here so that no other can have it meanwhile.
+        self._made: dict[tuple[object, ...], tuple[Verdict, RoutePlan, Facts]] = {}
+
+    def verdict(self, plan: RoutePlan, facts: Facts, head: RequestHead, *, certificate_required: bool) -> Verdict:
+        """As `decide_on`."""
+        if facts.method == "OPTIONS":  # may be a preflight, by fields that are no facts
+            return decide_on(plan, facts, head, certificate_required=certificate_required)
+        key = (
+            id(plan),
+            id(facts.identity),
+            id(facts.device),
+            id(facts.certificate),
+            facts.certificate_problem,
+            certificate_required,
+            facts.host,
+            facts.method,
+            facts.path,
+            facts.address,
+        )
+        made = self._made.get(key)
+        if made is None:
+            verdict = decide_on(plan, facts, head, certificate_required=certificate_required)
+            made = self._made[key] = (verdict, plan, facts)
+        return made[0]
+
+
 def is_preflight(head: RequestHead) -> bool:
     """Whether this is a CORS preflight (Fetch standard): OPTIONS, an Origin, a requested method, and no body."""
     return (
@@ -76,9 +109,11 @@ def is_preflight(head: RequestHead) -> bool:
     )
 
 
-# Our pages that somebody may use who has a session but has yet to show the device it is tied to: those that show it,
-# and those that end it. All others are told of no session.
-UNPROVED_PAGES = frozenset((PROVE_PATH, PROOF_PATH, endpoints.LOGOUT, endpoints.PROVIDER_LOGOUT))
+# Our pages that somebody may use who has a session but has yet to show the device it is tied to: those that show it
+# or enrol it, and those that end it. All others are told of no session.
+UNPROVED_PAGES = frozenset(
+    (PROVE_PATH, PROOF_PATH, endpoints.DEVICE_CODE, endpoints.LOGOUT, endpoints.PROVIDER_LOGOUT)
+)
 _PORTALS = frozenset((endpoints.PORTAL, endpoints.PREFIX))
 
 

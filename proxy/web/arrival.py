@@ -7,15 +7,18 @@ had stops working, and this browser gets a new one. Anybody else gets a session 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import msgspec
 from aiohttp import web
 
+from proxy.model.device import Observation
 from proxy.model.identity import Identity
 from proxy.model.reasons import Reason
 from proxy.sessions.session import SessionRecord
 from proxy.web.attempts import State
+from proxy.web.devices import after_login, bound_for, rebound
 from proxy.web.endpoints import SESSION_COOKIE
 from proxy.web.failure import record_failure
 from proxy.web.handover import destination
@@ -30,7 +33,8 @@ class Proven(NamedTuple):
     """Who a provider says this is, whichever way it said so.
 
     `kept` is what a later renewal or logout there needs; it is sealed with the session. `expires` is an earlier end of
-    the session that the provider sets. `refresh_at` is None for what the settings say.
+    the session that the provider sets. `refresh_at` is None for what the settings say. `device` is what the provider
+    says of the device.
     """
 
     identity: Identity
@@ -38,6 +42,7 @@ class Proven(NamedTuple):
     provider_sid: str
     expires: float = math.inf
     refresh_at: float | None = None
+    device: Mapping[str, Observation] = {}
 
 
 async def arrive(visit: Visit, state: State, proven: Proven, done: tuple[str, ...]) -> web.Response:
@@ -119,6 +124,7 @@ async def _establish(
         visit.now,
         refresh_at=proven.refresh_at,
         expires=proven.expires,
+        device=bound_for(visit, proven.device),
     )
     handle = await sessions.new_handle(live.sid, visit.host)
     if (old := await visit.session()) is not None:
@@ -130,6 +136,7 @@ async def _establish(
 async def _strengthen(visit: Visit, proven: Proven, old: SessionRecord) -> tuple[SessionRecord, tuple[str, ...]] | None:
     """What the provider says now, in the session that is there; None when that has ended meanwhile."""
     sessions = visit.context.sessions
+    bound = bound_for(visit, proven.device)
 
     def change(record: SessionRecord) -> SessionRecord:
         now_known = msgspec.structs.replace(
@@ -144,6 +151,7 @@ async def _strengthen(visit: Visit, proven: Proven, old: SessionRecord) -> tuple
             provider_sid=proven.provider_sid or record.provider_sid,
             authenticated_at=visit.now if now_known.auth_time is None else now_known.auth_time,
             expires=min(record.expires, proven.expires),
+            device=rebound(record.device, bound),
         )
 
     if not await sessions.strengthen(old.sid, change, proven.kept, proven.refresh_at):
@@ -182,7 +190,7 @@ def _lead_on(visit: Visit, state: State, wish: Wish, session: SessionRecord, coo
     if lacking(plain, session.identity):  # the rest is our own second factor's
         location = visit.origins.login + plain.query()
         return take_along(visit, state.attempt, location, "One more step", "Taking you to the second factor.", cookies)
-    location = destination(visit, session, wish.back, state.bind, state.restarts)
+    location = after_login(visit, session, destination(visit, session, wish.back, state.bind, state.restarts))
     return take_along(visit, state.attempt, location, "You are logged in", going_to(visit, wish), cookies)
 
 

@@ -82,7 +82,8 @@ async def _finish(visit: Visit, provider: OidcProvider, answer: Callback, state:
         raise Refused(
             Reason.LOGIN_REFUSED, sentence(str(error)), retry=retry, cookies=done, attempt=state.attempt
         ) from error
-    return await arrive(visit, state, Proven(result.identity, result.tokens.to_bytes(), result.provider_sid), done)
+    proven = Proven(result.identity, result.tokens.to_bytes(), result.provider_sid, device=result.device)
+    return await arrive(visit, state, proven, done)
 
 
 def _said_no(visit: Visit, answer: Callback, state: State, retry: str, cookies: tuple[str, ...]) -> Refused:

@@ -195,6 +195,7 @@ def _proven(login: SamlLogin) -> Proven:
         provider_sid=login.provider_sid,
         expires=math.inf if login.session_expires is None else login.session_expires,
         refresh_at=math.inf,  # nothing of SAML can be asked for again behind the person's back
+        device=login.device_claims,
     )
 
 
