@@ -111,9 +111,7 @@ def is_preflight(head: RequestHead) -> bool:
 
 # Our pages that somebody may use who has a session but has yet to show the device it is tied to: those that show it
 # or enrol it, and those that end it. All others are told of no session.
-UNPROVED_PAGES = frozenset(
-    (PROVE_PATH, PROOF_PATH, endpoints.DEVICE_CODE, endpoints.LOGOUT, endpoints.PROVIDER_LOGOUT)
-)
+UNPROVED_PAGES = frozenset((PROVE_PATH, PROOF_PATH, endpoints.DEVICE_CODE, endpoints.LOGOUT, endpoints.PROVIDER_LOGOUT))
 _PORTALS = frozenset((endpoints.PORTAL, endpoints.PREFIX))
 
 
