@@ -23,6 +23,7 @@ COMPILED = (
     "wire/body.py",
     "wire/fields.py",
     "wire/path.py",
+    "wire/websocket.py",
     "routing.py",
     "net/ticker.py",
     "net/door.py",
@@ -37,8 +38,12 @@ COMPILED = (
     "gateway/answers.py",
     "gateway/acting.py",
     "gateway/admission.py",
+    "gateway/bearer.py",
     "gateway/door.py",
+    "gateway/farewell.py",
+    "gateway/forms.py",
     "gateway/http.py",
+    "gateway/identifying.py",
     "gateway/known.py",
     "gateway/plan.py",
     "gateway/record.py",
@@ -47,6 +52,7 @@ COMPILED = (
     "gateway/snapshot.py",
     "gateway/stamp.py",
     "gateway/upgrade.py",
+    "gateway/watch.py",
 )
 
 _SCRIPT = """

@@ -35,6 +35,7 @@ from proxy.wire.path import PathRefused, Target, absolute, canonical
 from proxy.wire.request import RequestHead
 
 if TYPE_CHECKING:
+    from proxy.gateway.admission import Moment
     from proxy.gateway.door import House, Notes
     from proxy.net.downstream import Downstream
 
@@ -257,12 +258,11 @@ class HttpExchange(Identifying):
             delay = max(0.0, self.house.clock() - self.since)
             self.house.metrics.time("ostiary_stream_cut_seconds", cause, seconds=delay)
 
-    def decide_again(self, identity: Identity | None, cause: str, since: float) -> None:
+    def decide_again(self, identity: Identity | None, cause: str, since: float, moment: Moment) -> None:
         """What this was decided on has changed: the facts, the rules or the time. Cut it when it may not go on."""
         if self.over or self.facts is None or self.target is None:
             return
-        house = self.house
-        snapshot = house.snapshot
+        snapshot = self.house.snapshot
         plan = snapshot.plan(self.host, self.target.path)
         if plan is None:
             self.cut(Reason.NO_ROUTE, cause, since)
@@ -273,10 +273,10 @@ class HttpExchange(Identifying):
             identity=identity,
             certificate=self.certificate,
             device=self.device,
-            time=house.clock(),
+            time=moment.now,
         )
         required = self.listener in snapshot.certificate_required
-        verdict = admission.decide_on(plan, facts, self.head, certificate_required=required)
+        verdict = moment.verdict(plan, facts, self.head, certificate_required=required)
         if verdict.outcome is Outcome.ALLOW:
             self.snapshot, self.identity, self.judged_by = snapshot, identity, plan
             return

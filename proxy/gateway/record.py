@@ -163,6 +163,7 @@ def _event(exchange: HttpExchange, status: int) -> Event:
             event.identity = identity.email or identity.subject
             event.session = identity.session
         event.facts = encode_facts(exchange.facts, raw, _device_of(exchange, exchange.facts))
+        event.time = exchange.facts.time  # later than the request's when it was decided again
     if exchange.device is not None and exchange.device.id:
         event.device = exchange.device.id
     elif exchange.certificate is not None:

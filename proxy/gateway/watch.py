@@ -8,12 +8,13 @@ milliseconds, between which everybody else has a turn.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from proxy.gateway.admission import certificate_of, service_of
+from proxy.gateway.admission import Moment, certificate_of, service_of
 from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from proxy.gateway.http import HttpExchange
 
 _SLICE = 0.004  # seconds
+_MANY = 1000  # exchanges that news is about
+_SETTLING = 1.0  # seconds until what was cut is gone
 # A device's proof may be this much too old (seconds) before what is open ends: browsers prove with their next request.
 _PROOF_GRACE = 60.0
 # What was begun with a token may go on this long after it has expired: a CI job's lasts minutes, its upload may too.
@@ -33,12 +36,13 @@ class Watch:
     """Decides again what is open in one worker."""
 
     def __init__(self, house: House) -> None:
-        self._house = house
+        self.house = house
         self._news: deque[tuple[HttpExchange, float]] = deque()  # with when what happened to them came about
         self._round: deque[HttpExchange] = deque()  # what is left of the present look at everything
         self._since = 0.0  # when everything was looked at before that, seconds since the epoch
         self._looked = 0.0
         self._running = False
+        self._uncollected = False
         self._of_device: dict[str, set[HttpExchange]] = {}
 
     # --- who follows which device
@@ -68,13 +72,18 @@ class Watch:
         if self._round:
             return  # the look before is still going on, and sees what is true now
         self._since, self._looked = self._looked or now, now
-        self._round.extend(self._house.open)
+        self._round.extend(self.house.open)
         self._run()
 
     def device_news(self, device: str, at: float) -> None:
         """Something is known anew of a device ("" is any); `at` is when that was decided, seconds since the epoch."""
-        affected = self._house.open if not device else self._of_device.get(device, ())
+        affected = self.house.open if not device else self._of_device.get(device, ())
         self._news.extend((exchange, at) for exchange in affected)
+        if len(self._news) > _MANY and gc.isenabled():
+            # A look for cycles among the objects of thousands of streams holds the loop for a tenth of a second, and
+            # most of them are about to be gone.
+            gc.disable()
+            self._uncollected = True
         self._run()
 
     def _run(self) -> None:
@@ -83,6 +92,7 @@ class Watch:
             self._slice()
 
     def _slice(self) -> None:
+        moment = Moment(self.house.clock())
         until = perf_counter() + _SLICE
         while perf_counter() < until:
             if self._news:
@@ -91,34 +101,34 @@ class Watch:
                 exchange, since = self._round.popleft(), self._since
             else:
                 self._running = False
+                if self._uncollected:
+                    self._uncollected = False
+                    asyncio.get_running_loop().call_later(_SETTLING, gc.enable)
                 return
-            self._look_at(exchange, since)
+            self._look_at(exchange, since, moment)
         asyncio.get_running_loop().call_soon(self._slice)
 
-    def _look_at(self, exchange: HttpExchange, since: float) -> None:
+    def _look_at(self, exchange: HttpExchange, since: float, moment: Moment) -> None:
         try:
             if not exchange.over:
-                _Look(self, exchange, since).take()
+                _Look(self, exchange, since, moment).take()
         except Exception:  # noqa: BLE001  # whatever cannot be decided again must not go on
             _log.exception("request %s could not be decided again", exchange.reference)
             exchange.cut(Reason.INTERNAL_ERROR, "policy", since)
-
-    def house(self) -> House:
-        """Whose exchanges these are."""
-        return self._house
 
 
 class _Look:
     """One look at one exchange."""
 
-    __slots__ = ("exchange", "house", "now", "since", "watch")
+    __slots__ = ("exchange", "house", "moment", "now", "since", "watch")
 
-    def __init__(self, watch: Watch, exchange: HttpExchange, since: float) -> None:
+    def __init__(self, watch: Watch, exchange: HttpExchange, since: float, moment: Moment) -> None:
         self.watch = watch
         self.exchange = exchange
         self.since = since
-        self.house = watch.house()
-        self.now = self.house.clock()
+        self.moment = moment
+        self.now = moment.now
+        self.house = watch.house
 
     def take(self) -> None:
         exchange = self.exchange
@@ -135,7 +145,7 @@ class _Look:
         if exchange.snapshot is not self.house.snapshot:
             cause = "policy"
         if cause:
-            exchange.decide_again(identity, cause, self.since)
+            exchange.decide_again(identity, cause, self.since, self.moment)
 
     def _certified(self, certificate: Certificate) -> None:
         """Hold it to its client certificate, as that is judged now."""
