@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,7 +91,7 @@ def _of_devices(devices: Devices) -> Iterator[Named]:
 
 def _of_workloads(workloads: Workloads) -> Iterator[Named]:
     for index, domain in enumerate(workloads.trust_domains):
-        yield _readable(("workloads", "trust_domains", index, "bundle"), domain.bundle)
+        yield _bundle(("workloads", "trust_domains", index, "bundle"), domain.bundle)
     for index, issuer in enumerate(workloads.issuers):
         at: Place = ("workloads", "issuers", index)
         if issuer.ca is not None:
@@ -156,6 +157,22 @@ def _readable(place: Place, path: str) -> Named:
     def check() -> None:
         if not _open(path):
             raise Unusable(f"{path} is empty")
+
+    return Named(place, path, check)
+
+
+def _bundle(place: Place, path: str) -> Named:
+    """Its form; what is in it is looked at when it is put into force."""
+
+    def check() -> None:
+        data = _open(path)
+        try:
+            if b"-----BEGIN" in data[:4096]:
+                x509.load_pem_x509_certificates(data)
+            elif not isinstance(json.loads(data)["keys"], list):
+                raise ValueError
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise Unusable(f"{path} is neither a SPIFFE bundle (a JWK Set) nor certificates in PEM form") from None
 
     return Named(place, path, check)
 

@@ -9,7 +9,7 @@ from proxy.settings.checks.devices import check_devices
 from proxy.settings.checks.finding import Finding, Findings, form
 from proxy.settings.checks.providers import check_provider
 from proxy.settings.checks.secret_ref import secret_ref
-from proxy.settings.checks.workloads import check_workloads
+from proxy.settings.checks.workloads import check_against_login, check_workloads
 from proxy.settings.document import Path
 from proxy.settings.schema import Configuration, Duration, Listener, Login, Size
 from proxy.settings.units import write_duration
@@ -26,6 +26,7 @@ def check_configuration(configuration: Configuration) -> Findings:
     yield from _login(configuration)
     yield from check_devices(configuration.devices)
     yield from check_workloads(configuration.workloads)
+    yield from check_against_login(configuration.workloads, configuration.login.providers)
     yield from _lifetimes(configuration)
     yield from _state(configuration)
     yield from _admin(configuration)

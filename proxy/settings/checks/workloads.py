@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from proxy.settings import forms
 from proxy.settings.checks.finding import Finding, Findings, form
 from proxy.settings.checks.providers import ALGORITHMS
 from proxy.settings.document import Path
 from proxy.settings.resolve import is_url
-from proxy.settings.schema import TokenIssuer, Workloads
+from proxy.settings.schema import AnyProvider, Provider, TokenIssuer, Workloads
 
 _SERVICE = re.compile(r"(?:[A-Za-z0-9._/:@-]|\{[A-Za-z0-9_.:/-]+\})+")
 _PLACEHOLDER = re.compile(r"\{[^{}]+\}")
@@ -37,6 +38,18 @@ def check_workloads(workloads: Workloads) -> Findings:
         names.add(one.name)
         issuers.add(one.issuer)
         yield from _issuer(at, one)
+
+
+def check_against_login(workloads: Workloads, providers: Iterable[AnyProvider]) -> Findings:
+    """A token that people get when they log in must not prove a service."""
+    clients = {(one.issuer, one.client_id) for one in providers if isinstance(one, Provider)}
+    for index, issuer in enumerate(workloads.issuers):
+        for position, audience in enumerate(issuer.audiences):
+            if (issuer.issuer, audience) in clients:
+                at: Path = ("workloads", "issuers", index, "audiences", position)
+                yield Finding(
+                    at, f'"{audience}" is what people log in with there', "have tokens made for a name of their own"
+                )
 
 
 def _issuer(at: Path, one: TokenIssuer) -> Findings:
