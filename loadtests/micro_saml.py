@@ -15,9 +15,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "authn" / "saml"))
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "authn" / "saml"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import aiohttp
 from lxml import etree

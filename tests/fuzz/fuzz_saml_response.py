@@ -13,9 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "authn" / "saml"))
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "authn" / "saml"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from lxml import etree
 from saml_idp import IDP, NOW, REQUEST, Idp

@@ -10,13 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.authn.claims import canonical_email, display_name
+from proxy.authn.claims import canonical_email, display_name, several_factors
 from proxy.authn.errors import LoginRefused
 from proxy.authn.saml.assertion import Said
 from proxy.authn.saml.instants import seconds
 from proxy.model.device import ATTRIBUTES, Assurance, Kind, Observation, Value
 from proxy.model.identity import Identity
-from proxy.settings.schema import Mfa, SamlProvider
+from proxy.settings.schema import SamlProvider
 
 Attributes = Mapping[str, tuple[str, ...] | None]
 AMR = ("amr", "http://schemas.microsoft.com/claims/authnmethodsreferences")
@@ -44,7 +44,7 @@ def identity_from(said: Said, settings: SamlProvider) -> Identity:
         auth_time=said.auth_time,
         acr=said.acr,
         amr=amr,
-        mfa=_several_factors(settings.mfa, said.acr, amr),
+        mfa=several_factors(settings.mfa, said.acr, amr),
     )
 
 
@@ -84,13 +84,6 @@ def _email(told: Attributes, settings: SamlProvider) -> str:
     """Anybody may run an identity provider and name any address in it: only its own domains are believed."""
     email = canonical_email(_single(told, settings.attributes.email))
     return email if email.rpartition("@")[2] in {domain.lower() for domain in settings.domains} else ""
-
-
-def _several_factors(mfa: Mfa, acr: str, amr: tuple[str, ...]) -> bool | None:
-    """Unknown when the provider told nothing that the setting `mfa` would look at."""
-    if (acr and acr in mfa.acr) or set(amr) & set(mfa.amr):
-        return True
-    return False if (acr and mfa.acr) or (amr and mfa.amr) else None
 
 
 def _passed_through(told: Attributes, settings: SamlProvider) -> dict[str, Any]:

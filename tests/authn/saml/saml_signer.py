@@ -66,8 +66,9 @@ def certificate_text(key: Key) -> str:
     return base64.b64encode(certificate(key).public_bytes(serialization.Encoding.DER)).decode()
 
 
-def canonical(element: Element) -> bytes:
-    return etree.tostring(etree.fromstring(etree.tostring(element, with_tail=False)), method="c14n", exclusive=True)
+def canonical(element: Element, prefixes: Sequence[str] = ()) -> bytes:
+    alone = etree.fromstring(etree.tostring(element, with_tail=False))
+    return etree.tostring(alone, method="c14n", exclusive=True, inclusive_ns_prefixes=list(prefixes) or None)
 
 
 def raw_signature(data: bytes, key: Key | bytes, method: str) -> bytes:
@@ -92,13 +93,17 @@ def signature(
     canonicalization: str = EXC,
     transforms: Sequence[str] = (ENVELOPED, EXC),
     parameters: str = "",
+    prefixes: Sequence[str] = (),
     uri: str | None = None,
     references: int = 1,
     key_info: str = "",
     extra: str = "",
 ) -> Element:
-    """A signature over `element` as it is now. `parameters` are put into the last transform, `extra` at the end."""
-    value = base64.b64encode(hashlib.new(DIGESTS[digest], canonical(element)).digest()).decode()
+    """A signature over `element` as it is now. `parameters` are put into the last transform,
+    `extra` at the end; `prefixes` are those of InclusiveNamespaces."""
+    value = base64.b64encode(hashlib.new(DIGESTS[digest], canonical(element, prefixes)).digest()).decode()
+    if prefixes:
+        parameters = f'<e:InclusiveNamespaces xmlns:e="{EXC}" PrefixList="{" ".join(prefixes)}"/>'
     listed = "".join(
         f'<ds:Transform Algorithm="{name}">{parameters if name == transforms[-1] else ""}</ds:Transform>'
         for name in transforms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from lxml import etree
 from saml_idp import IDP, NOW, PASSWORD, REQUEST, Idp, posted
 from saml_signer import MORE, SHA256, ec_key, key_info_of, rsa_key
 from saml_stage import Make, login
@@ -105,3 +106,11 @@ async def test_names_are_qualified_by_this_provider_and_for_us(idp: Idp, make: M
     for foreign in (' NameQualifier="https://other.example"', ' SPNameQualifier="https://other.example"'):
         with pytest.raises(LoginRefused, match="qualified"):
             await login(make(), idp.response(name_id_attributes=foreign))
+
+
+@pytest.mark.parametrize("signed", ["assertion", "response", "assertion and response"])
+async def test_namespaces_that_only_values_use_are_signed_too(idp: Idp, make: Make, signed: str) -> None:
+    """As several providers do: `xsi:type="xs:string"` needs `xs`, which stands at the root of the response."""
+    response = idp.response(signed=signed, lies={"prefixes": ["xs"]})
+    assert b"InclusiveNamespaces" in etree.tostring(response)
+    assert (await login(make(), response)).identity.groups == {"sre", "staff"}

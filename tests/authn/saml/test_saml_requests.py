@@ -19,6 +19,7 @@ from saml_stage import Make
 
 from proxy.authn.errors import ProviderUnavailable
 from proxy.authn.saml import Outgoing, service_provider
+from proxy.authn.saml.messages import Binding
 from proxy.authn.saml.signature import verified
 from proxy.authn.saml.strict_xml import parse
 
@@ -36,8 +37,8 @@ def carried(sent: Outgoing) -> etree._Element:
 
 
 @pytest.mark.parametrize("binding", ["redirect", "post"])
-async def test_a_request(make: Make, binding: str) -> None:
-    sent = await make().login(relay_state="attempt 1&x", request_id="_r1", binding=binding)  # type: ignore[arg-type]
+async def test_a_request(make: Make, binding: Binding) -> None:
+    sent = await make().login(relay_state="attempt 1&x", request_id="_r1", binding=binding)
     assert sent.kind == binding
     assert sent.url.startswith(SSO)
     state = parse_qs(urlsplit(sent.url).query)["RelayState"][0] if binding == "redirect" else sent.fields["RelayState"]
