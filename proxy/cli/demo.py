@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _port(parser, "--port", usual.https, "the proxy")
     _port(parser, "--http-port", usual.http, "the proxy's redirect to https")
     _port(parser, "--admin-port", usual.admin, "health and metrics")
-    _port(parser, "--idp-port", usual.idp, "the identity provider")
+    _port(parser, "--idp-port", usual.idp, "the first of three ports for identity providers and the CI system")
     _port(parser, "--apps-port", usual.headers, "the first of three ports for the sample apps")
     parser.add_argument("--free-ports", action="store_true", help="choose ports that nobody uses")
 
@@ -48,6 +48,8 @@ def _ports(args: argparse.Namespace) -> Ports:
         http=args.http_port,
         admin=args.admin_port,
         idp=args.idp_port,
+        partner=args.idp_port + 1,
+        ci=args.idp_port + 2,
         headers=first,
         live=first + 1,
         api=first + 2,

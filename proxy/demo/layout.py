@@ -28,6 +28,8 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     http: int = 8080
     admin: int = 9901
     idp: int = 9000
+    partner: int = 9001
+    ci: int = 9002
     headers: int = 3001
     live: int = 3002
     api: int = 3003
@@ -42,6 +44,8 @@ _USE = {
     "http": ("the proxy's redirect to https", "--http-port"),
     "admin": ("the proxy's admin address", "--admin-port"),
     "idp": ("the identity provider", "--idp-port"),
+    "partner": ("the partner company's identity provider", "--idp-port"),
+    "ci": ("the CI system", "--idp-port"),
     "headers": ("the sample app “headers”", "--apps-port"),
     "live": ("the sample app “live”", "--apps-port"),
     "api": ("the sample app “api”", "--apps-port"),
@@ -78,6 +82,16 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     def issuer(self) -> str:
         """The identity provider. An address, not a name: every browser and every resolver knows it."""
         return f"http://{LOOPBACK}:{self.ports.idp}"
+
+    @property
+    def partner(self) -> str:
+        """The partner company's identity provider."""
+        return f"http://{LOOPBACK}:{self.ports.partner}"
+
+    @property
+    def ci(self) -> str:
+        """The CI system."""
+        return f"http://{LOOPBACK}:{self.ports.ci}"
 
     @property
     def admin(self) -> str:

@@ -18,7 +18,7 @@ import aiohttp
 from proxy.demo import certificates, guide
 from proxy.demo.children import Children
 from proxy.demo.layout import APPS, CLIENT_ID, LOOPBACK, PROVIDER, DemoError, Layout, Ports, prepare, refuse_taken
-from proxy.demo.programs import AppLaunch, IdpLaunch, Registration
+from proxy.demo.programs import AppLaunch, CiLaunch, IdpLaunch, Registration
 from proxy.demo.tour import tour
 from proxy.pki import PkiError
 
@@ -113,6 +113,8 @@ async def _start(layout: Layout, children: Children) -> None:
     )
     idp = IdpLaunch(host=LOOPBACK, port=layout.ports.idp, client=client, ca=str(layout.trust))
     await children.start("the identity provider", ["-m", "proxy.demo.idp"], idp)
+    ci = CiLaunch(host=LOOPBACK, port=layout.ports.ci)
+    await children.start("the CI system", ["-m", "proxy.demo.ci"], ci)
     for name in APPS:
         app = AppLaunch(
             name=name,
@@ -131,6 +133,7 @@ async def _ready(layout: Layout, children: Children, told: asyncio.Event) -> Non
     """Wait until every program answers. Raises DemoError when one ends, or after `READY_TIME`."""
     waiting = {
         "the identity provider": f"{layout.issuer}/.well-known/openid-configuration",
+        "the CI system": f"{layout.ci}/.well-known/openid-configuration",
         "the sample app “headers”": f"http://{LOOPBACK}:{layout.ports.headers}/",
         "the sample app “live”": f"http://{LOOPBACK}:{layout.ports.live}/",
         "the sample app “api”": f"http://{LOOPBACK}:{layout.ports.api}/health",

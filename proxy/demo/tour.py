@@ -5,48 +5,34 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 import aiohttp
 import msgspec
 
+from proxy.demo import tour_posture
+from proxy.demo.laptop import COMPLIANT, NEGLECTED, laptop
 from proxy.demo.layout import DemoError, Layout
-from proxy.demo.visitor import TROUBLE, Answer, Visitor
+from proxy.demo.stage import Stage, Step, Wrong, command, must, reason, status
+from proxy.demo.visitor import TROUBLE, Visitor
 
 STEP_TIME = 20.0  # seconds a step may take
 CUT_TIME = 1.0  # seconds until a revocation has ended every open stream
-
-
-class Wrong(Exception):
-    """A step did not go as it must."""
-
-
-@dataclass(slots=True)
-class Stage:
-    """Who takes part."""
-
-    layout: Layout
-    alice: Visitor
-    bob: Visitor
-    carol: Visitor
-    stranger: Visitor
-    billing: Visitor
-    retired: Visitor
-
-
-Step = Callable[[Stage], Awaitable[None]]
 
 
 async def tour(layout: Layout, say: Callable[[str], None]) -> int:
     """Drive every step; `say` prints its line. Returns how many failed."""
     failed = 0
     async with AsyncExitStack() as stack:
-        people = [await stack.enter_async_context(Visitor(layout)) for _ in range(4)]
-        services = [await stack.enter_async_context(Visitor(layout, name)) for name in ("billing", "retired")]
-        stage = Stage(layout, *people, *services)
+        alice, bob, carol, stranger = [await stack.enter_async_context(Visitor(layout)) for _ in range(4)]
+        billing, retired = [await stack.enter_async_context(Visitor(layout, name)) for name in ("billing", "retired")]
+        partner = await stack.enter_async_context(Visitor(layout))
+        laptops = [
+            await stack.enter_async_context(laptop(layout.url("login"), layout.trust, name, attributes))
+            for name, attributes in (("Compliant laptop", COMPLIANT), ("Neglected laptop", NEGLECTED))
+        ]
+        stage = Stage(layout, alice, bob, carol, stranger, billing, retired, partner, laptops[0], laptops[1])
         for title, step in STEPS:
             problem = await _problem(step, stage)
             failed += problem is not None
@@ -66,44 +52,28 @@ async def _problem(step: Step, stage: Stage) -> str | None:
     return None
 
 
-def _must(condition: object, otherwise: str) -> None:
-    if not condition:
-        raise Wrong(otherwise)
-
-
-def _status(answer: Answer, wanted: int, what: str) -> None:
-    if answer.status != wanted:
-        raise Wrong(f"{what}: expected {wanted}, got {answer.status} from {answer.url}: {answer.text[:300]}")
-
-
-def _reason(answer: Answer, status: int, reason: str, what: str) -> None:
-    _status(answer, status, what)
-    got = answer.json.get("reason") if isinstance(answer.json, dict) else None
-    _must(got == reason, f"{what}: expected the reason {reason}, got {answer.text[:300]}")
-
-
 # --- an employee ---------------------------------------------------------------------------------------------------
 
 
 async def _login(stage: Stage) -> None:
     wanted = stage.layout.url("headers") + "/reports/2026?quarter=3&sort=a%26b"
     page = await stage.alice.log_in(wanted, "alice")
-    _status(page, 200, "the app after the login")
-    _must(page.url == wanted, f"asked for {wanted}, came back to {page.url}")
-    _must("Verified." in page.text and "alice" in page.text, "the app does not say that it knows alice")
+    status(page, 200, "the app after the login")
+    must(page.url == wanted, f"asked for {wanted}, came back to {page.url}")
+    must("Verified." in page.text and "alice" in page.text, "the app does not say that it knows alice")
 
 
 async def _program_gets_json(stage: Stage) -> None:
     answer = await stage.stranger.ask(stage.layout.url("headers") + "/")
-    _reason(answer, 401, "login-required", "a program without a session")
-    _must(answer.json.get("login_url"), "the refusal does not say where to log in")
+    reason(answer, 401, "login-required", "a program without a session")
+    must(answer.json.get("login_url"), "the refusal does not say where to log in")
 
 
 async def _whoami(stage: Stage) -> None:
     answer = await stage.alice.ask(stage.layout.url("headers") + "/.ostiary/whoami")
-    _status(answer, 200, "whoami")
+    status(answer, 200, "whoami")
     got = answer.json
-    _must(got["email"] == "alice@example.com" and got["groups"] == ["engineering"], f"whoami says {answer.text}")
+    must(got["email"] == "alice@example.com" and got["groups"] == ["engineering"], f"whoami says {answer.text}")
 
 
 async def _portals(stage: Stage) -> None:
@@ -111,33 +81,31 @@ async def _portals(stage: Stage) -> None:
     portal = stage.layout.url("login") + "/"
     for visitor, who, wanted in ((stage.alice, "alice", ["api", "headers", "live"]), (stage.bob, "bob", ["headers"])):
         page = await visitor.open(portal)
-        _status(page, 200, f"the portal of {who}")
+        status(page, 200, f"the portal of {who}")
         found = sorted(set(re.findall(r'href="https://([a-z]+)\.apps\.localhost:\d+/"', page.text)) - {"login"})
-        _must(found == wanted, f"the portal of {who} lists {found}, expected {wanted}")
+        must(found == wanted, f"the portal of {who} lists {found}, expected {wanted}")
 
 
 async def _refused_page(stage: Stage) -> None:
     url = stage.layout.url("live") + "/"
     page = await stage.bob.open(url)
-    _status(page, 403, "bob at “Live data”")
-    _must(page.url == url, f"the refusal sent bob to {page.url}")
-    _must("engineering" in page.text, "the page names neither the rule nor the group")
+    status(page, 403, "bob at “Live data”")
+    must(page.url == url, f"the refusal sent bob to {page.url}")
+    must("engineering" in page.text, "the page names neither the rule nor the group")
     answer = await stage.bob.ask(url)
-    _reason(answer, 403, "no-rule-allows", "bob at “Live data”, as a program")
-    _must(
-        answer.json["rule"] == "engineering" and answer.json["reference"], f"rule or reference missing: {answer.text}"
-    )
-    _must(answer.json["reference"] and answer.json["failed"], f"the fact is missing: {answer.text}")
+    reason(answer, 403, "no-rule-allows", "bob at “Live data”, as a program")
+    must(answer.json["rule"] == "engineering" and answer.json["reference"], f"rule or reference missing: {answer.text}")
+    must(answer.json["reference"] and answer.json["failed"], f"the fact is missing: {answer.text}")
 
 
 async def _denied_by_rule(stage: Stage) -> None:
     answer = await stage.alice.ask(stage.layout.url("api") + "/orders/1", "DELETE")
-    _reason(answer, 403, "denied-by-rule", "alice deleting an order")
-    _must(answer.json["rule"] == "no-deletions", f"another rule: {answer.text}")
+    reason(answer, 403, "denied-by-rule", "alice deleting an order")
+    must(answer.json["rule"] == "no-deletions", f"another rule: {answer.text}")
 
 
 async def _public(stage: Stage) -> None:
-    _status(await stage.stranger.ask(stage.layout.url("api") + "/health"), 200, "the public part of the API")
+    status(await stage.stranger.ask(stage.layout.url("api") + "/health"), 200, "the public part of the API")
 
 
 async def _websocket(stage: Stage) -> None:
@@ -147,7 +115,7 @@ async def _websocket(stage: Stage) -> None:
         await socket.send_str("over the proxy")
         while "echo" not in (got := await socket.receive_json()):
             pass
-        _must(got["echo"] == "over the proxy", f"the echo was {got}")
+        must(got["echo"] == "over the proxy", f"the echo was {got}")
 
 
 async def _foreign_websocket(stage: Stage) -> None:
@@ -155,24 +123,24 @@ async def _foreign_websocket(stage: Stage) -> None:
         async with stage.alice.websocket(stage.layout.url("live") + "/ws", "https://evil.example"):
             raise Wrong("a foreign page could open a WebSocket with alice's cookie")
     except aiohttp.WSServerHandshakeError as error:
-        _must(error.status == 403, f"refused with {error.status} instead of 403")
+        must(error.status == 403, f"refused with {error.status} instead of 403")
 
 
 async def _events(stage: Stage) -> None:
     async with stage.alice.stream(stage.layout.url("live") + "/events") as response:
-        _must(response.status == 200, f"the stream answers {response.status}")
+        must(response.status == 200, f"the stream answers {response.status}")
         lines = [await response.content.readline() for _ in range(8)]
-    _must(sum(line.startswith(b"data:") for line in lines) == 2, f"two events should have come: {lines}")
+    must(sum(line.startswith(b"data:") for line in lines) == 2, f"two events should have come: {lines}")
 
 
 async def _transfers(stage: Stage) -> None:
     await stage.carol.log_in(stage.layout.url("api") + "/", "carol")
     body = bytes(range(256)) * 32_768  # 8 MiB
     answer = await stage.carol.ask(stage.layout.url("api") + "/upload", "POST", data=body)
-    _status(answer, 200, "an upload of 8 MiB")
-    _must(answer.json["sha256"] == hashlib.sha256(body).hexdigest(), "what arrived is not what was sent")
+    status(answer, 200, "an upload of 8 MiB")
+    must(answer.json["sha256"] == hashlib.sha256(body).hexdigest(), "what arrived is not what was sent")
     answer = await stage.carol.ask(stage.layout.url("api") + f"/download?bytes={len(body)}")
-    _must(answer.body == body, "the download is not what the app sent")
+    must(answer.body == body, "the download is not what the app sent")
 
 
 # --- a developer ---------------------------------------------------------------------------------------------------
@@ -181,23 +149,21 @@ async def _transfers(stage: Stage) -> None:
 async def _assertion(stage: Stage) -> None:
     forged = {"X-Ostiary-User": "root", "x_ostiary_assertion": "x", "X-Ostiary-Groups": "admins"}
     answer = await stage.alice.ask(stage.layout.url("headers") + "/", headers=forged)
-    _status(answer, 200, "the app that shows headers")
+    status(answer, 200, "the app that shows headers")
     assertion = answer.json["assertion"]
-    _must(assertion["verified"], f"the app could not verify the assertion: {assertion['problem']}")
+    must(assertion["verified"], f"the app could not verify the assertion: {assertion['problem']}")
     claims = assertion["claims"]
-    _must(claims["email"] == "alice@example.com", f"the assertion says {claims}")
-    _must(claims["exp"] - claims["iat"] <= 300, "the assertion is good for longer than five minutes")
+    must(claims["email"] == "alice@example.com", f"the assertion says {claims}")
+    must(claims["exp"] - claims["iat"] <= 300, "the assertion is good for longer than five minutes")
     names = [(name.lower().replace("_", "-"), value) for name, value in answer.json["headers"]]
     managed = [value for name, value in names if name in {"x-ostiary-user", "x-ostiary-groups"}]
-    _must("root" not in managed and "admins" not in managed and len(managed) == 2, f"forged headers arrived: {managed}")
-    _must("__Host-ostiary" not in answer.text, "the session cookie reached the app")
+    must("root" not in managed and "admins" not in managed and len(managed) == 2, f"forged headers arrived: {managed}")
+    must("__Host-ostiary" not in answer.text, "the session cookie reached the app")
 
 
 async def _around(stage: Stage) -> None:
     url = f"http://127.0.0.1:{stage.layout.ports.api}/orders"
-    _status(
-        await stage.stranger.ask(url, headers={"X-Ostiary-User": "alice"}), 401, "the app, reached around the proxy"
-    )
+    status(await stage.stranger.ask(url, headers={"X-Ostiary-User": "alice"}), 401, "the app, reached around the proxy")
 
 
 # --- a service -----------------------------------------------------------------------------------------------------
@@ -206,19 +172,19 @@ async def _around(stage: Stage) -> None:
 async def _service(stage: Stage) -> None:
     orders = stage.layout.url("api") + "/orders"
     answer = await stage.billing.ask(orders, "POST", data=b'{"item": "ink"}')
-    _status(answer, 201, "billing writes an order")
-    _must(answer.json["caller"] == "spiffe://example.org/billing", f"the app thinks it was {answer.json['caller']}")
-    _reason(await stage.billing.ask(stage.layout.url("api") + "/upload", "POST"), 403, "no-rule-allows", "elsewhere")
+    status(answer, 201, "billing writes an order")
+    must(answer.json["caller"] == "spiffe://example.org/billing", f"the app thinks it was {answer.json['caller']}")
+    reason(await stage.billing.ask(stage.layout.url("api") + "/upload", "POST"), 403, "no-rule-allows", "elsewhere")
 
 
 async def _no_certificate(stage: Stage) -> None:
     answer = await stage.stranger.ask(stage.layout.url("api") + "/orders", "POST", data=b"{}")
-    _must(answer.status in {401, 403} and "reason" in answer.json, f"got {answer.status}: {answer.text[:300]}")
+    must(answer.status in {401, 403} and "reason" in answer.json, f"got {answer.status}: {answer.text[:300]}")
 
 
 async def _revoked_certificate(stage: Stage) -> None:
     answer = await stage.retired.ask(stage.layout.url("api") + "/orders")
-    _reason(answer, 403, "certificate-revoked", "a service with a revoked certificate")
+    reason(answer, 403, "certificate-revoked", "a service with a revoked certificate")
 
 
 # --- an admin ------------------------------------------------------------------------------------------------------
@@ -231,28 +197,28 @@ async def _revoke(stage: Stage) -> None:
         await socket.receive_json()
         closed = asyncio.create_task(_until_closed(socket))
         for sid in await _sessions_of(stage, "carol"):
-            await _command("sessions", "revoke", sid, "--config", str(stage.layout.config))
+            await command("sessions", "revoke", sid, "--config", str(stage.layout.config))
         done, _ = await asyncio.wait([closed], timeout=CUT_TIME)
         closed.cancel()
-    _must(done, "the WebSocket was still open a second later")
-    _reason(await stage.carol.ask(live + "/"), 401, "session-revoked", "the next request")
+    must(done, "the WebSocket was still open a second later")
+    reason(await stage.carol.ask(live + "/"), 401, "session-revoked", "the next request")
 
 
 async def _provider_logout(stage: Stage) -> None:
     page = await stage.bob.open(stage.layout.issuer + "/")
     await stage.bob.submit(page, {"sid": _own_login(page.text)})
     answer = await stage.bob.ask(stage.layout.url("headers") + "/")
-    _must(answer.status == 401, f"bob's next request was answered with {answer.status}")
+    must(answer.status == 401, f"bob's next request was answered with {answer.status}")
 
 
 async def _logout(stage: Stage) -> None:
     page = await stage.alice.open(stage.layout.url("headers") + "/.ostiary/logout")
-    _status(page, 200, "the page that asks")
+    status(page, 200, "the page that asks")
     done = await stage.alice.submit(page, {})
-    _must(done.status == 200 and "logged out" in done.text.lower(), f"ended at {done.url} with {done.status}")
+    must(done.status == 200 and "logged out" in done.text.lower(), f"ended at {done.url} with {done.status}")
     for name in ("headers", "api"):
         answer = await stage.alice.ask(stage.layout.url(name) + "/")
-        _must(answer.status == 401, f"{name} still answers {answer.status}")
+        must(answer.status == 401, f"{name} still answers {answer.status}")
 
 
 async def _until_closed(socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -262,21 +228,11 @@ async def _until_closed(socket: aiohttp.ClientWebSocketResponse) -> None:
 
 
 async def _sessions_of(stage: Stage, subject: str) -> list[str]:
-    listed = msgspec.json.decode(await _command("sessions", "list", "--json", "--config", str(stage.layout.config)))
+    listed = msgspec.json.decode(await command("sessions", "list", "--json", "--config", str(stage.layout.config)))
     rows = listed["sessions"] if isinstance(listed, dict) else listed
     found = [row["sid"] for row in rows if subject in str(row)]
-    _must(found, f"`sessions list` does not know {subject}: {listed}")
+    must(found, f"`sessions list` does not know {subject}: {listed}")
     return found
-
-
-async def _command(*words: str) -> bytes:
-    """Run an `ostiary` command as an admin would. Raises Wrong when it fails."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "proxy", *words, stdout=pipe, stderr=pipe)
-    output, errors = await process.communicate()
-    if process.returncode != 0:
-        raise Wrong(f"`ostiary {' '.join(words)}` answered {process.returncode}: {errors.decode()[:500]}")
-    return output
 
 
 def _own_login(text: str) -> str:
@@ -305,6 +261,7 @@ STEPS: Sequence[tuple[str, Step]] = (
     ("a service is admitted by its SPIFFE ID, and only where a rule says so", _service),
     ("a service without a certificate is refused", _no_certificate),
     ("a service whose certificate was revoked is refused, and told why", _revoked_certificate),
+    *tour_posture.STEPS,
     ("`ostiary sessions revoke` ends carol's session and her open WebSocket within a second", _revoke),
     ("ending bob's login at the provider ends his session here", _provider_logout),
     ("alice logs out: here, everywhere, and at the provider", _logout),

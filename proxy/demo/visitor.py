@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import dataclass
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import aiohttp
 import msgspec
 
 from proxy.demo import loopback
-from proxy.demo.layout import Layout
+from proxy.demo.laptop import Laptop
+from proxy.demo.layout import PROVIDER, Layout
+from proxy.model.report import PROVE_PATH
 
 _PAGE = {"Accept": "text/html,application/xhtml+xml"}
 _PROGRAM = {"Accept": "application/json"}
@@ -75,12 +79,38 @@ class Visitor:
         """Ask as a program does: JSON, no redirect followed."""
         return await self._send(method, url, _PROGRAM | (headers or {}), data=data)
 
-    async def log_in(self, url: str, person: str) -> Answer:
-        """Open `url`, choose `person` on the provider's login page when it comes, and end where that leads."""
-        page = await self.open(url)
+    async def log_in(self, url: str, person: str, factors: str = "one") -> Answer:
+        """Open `url`, choose provider and `person` when asked, and end where that leads."""
+        page = await self.choose(await self.open(url), PROVIDER)
         if not page.url.startswith(self._layout.issuer):
             return page
-        return await self.submit(page, {"person": person, "factors": "one", "answer": "login"})
+        return await self.submit(page, {"person": person, "factors": factors, "answer": "login"})
+
+    async def choose(self, page: Answer, provider: str) -> Answer:
+        """Follow the link to a provider, when the page is the one that asks for it."""
+        link = re.search(rf'href="([^"]*[?&;]provider={provider}[^"]*)"', page.text)
+        return page if link is None else await self.open(urljoin(page.url, unescape(link[1])))
+
+    async def prove(self, url: str, device: Laptop) -> Answer:
+        """Let `device` answer the page that asks which device this is, as its script would, and end at `url`."""
+        asking = await self.open(f"{self._layout.url('login')}{PROVE_PATH}?return={quote(url, safe='')}")
+        given = dict(re.findall(r'data-(challenge|post|next)="([^"]*)"', asking.text))
+        if "challenge" not in given:
+            return asking
+        body = {"jws": device.proof(given["challenge"]), "next": unescape(given["next"])}
+        headers = {
+            "Content-Type": "application/json",
+            "Origin": self._layout.url("login"),
+            "Sec-Fetch-Site": "same-origin",
+        }
+        data = msgspec.json.encode(body)
+        said = await self.ask(urljoin(asking.url, given["post"]), "POST", data=data, headers=headers)
+        return said if said.status != 200 else await self.open(urljoin(asking.url, said.json["next"]))
+
+    async def post(self, url: str, values: dict[str, str] | None = None, *, origin: str) -> Answer:
+        """Send a form from a page of `origin`."""
+        headers = _PAGE | {"Origin": origin, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate"}
+        return await self._send("POST", url, headers, data=values or {}, follow=True)
 
     async def submit(self, page: Answer, values: dict[str, str]) -> Answer:
         """Fill in the first form of a page and send it."""
@@ -103,7 +133,8 @@ class Visitor:
         async with self._http.request(
             method, url, headers=headers, data=data, allow_redirects=follow, max_redirects=20
         ) as response:
-            return Answer(response.status, str(response.url), dict(response.headers), await response.read())
+            fields = {name: ", ".join(response.headers.getall(name)) for name in response.headers}
+            return Answer(response.status, str(response.url), fields, await response.read())
 
 
 class _Form(HTMLParser):
