@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 from cryptography import x509
 
 from proxy.settings.checks.placed import Placed
@@ -31,6 +31,10 @@ class Named(NamedTuple):
     place: Place
     path: str  # "" for a secret in the environment
     check: Callable[[], None]  # raises Unusable
+
+
+class _KeySet(msgspec.Struct):
+    keys: list[dict[str, Any]]
 
 
 class Unusable(Exception):
@@ -169,9 +173,9 @@ def _bundle(place: Place, path: str) -> Named:
         try:
             if b"-----BEGIN" in data[:4096]:
                 x509.load_pem_x509_certificates(data)
-            elif not isinstance(json.loads(data)["keys"], list):
-                raise ValueError
-        except (ValueError, KeyError, TypeError, RecursionError):
+            else:
+                msgspec.json.decode(data, type=_KeySet)
+        except (ValueError, RecursionError):
             raise Unusable(f"{path} is neither a SPIFFE bundle (a JWK Set) nor certificates in PEM form") from None
 
     return Named(place, path, check)
