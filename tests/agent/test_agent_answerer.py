@@ -137,7 +137,7 @@ async def test_knocks_of_other_sites_do_not_use_up_the_pace(door: Door) -> None:
 
 async def test_a_key_that_fails_says_so_and_no_more(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(message: bytes) -> bytes:
-        raise AgentError("the TPM cannot be used: /home/ann/secret place")
+        raise AgentError("the TPM cannot be used: /root/secret place")
 
     monkeypatch.setattr(door.key, "sign", fail)
     status, _, body = await door.knock()
@@ -153,7 +153,6 @@ async def test_it_listens_on_loopback_only(door: Door) -> None:
 
 
 async def test_a_port_that_is_taken_is_named(door: Door) -> None:
+    other = Answerer("d2", ORIGIN, door.key, clock=lambda: NOW, ticks=lambda: 0.0)
     with pytest.raises(Taken, match=str(door.answerer.port)):
-        await Answerer("d2", ORIGIN, door.key, clock=lambda: NOW, ticks=lambda: 0.0).serve(
-            asyncio.Event().wait(), door.answerer.port
-        )
+        await other.serve(asyncio.get_running_loop().create_future(), door.answerer.port)

@@ -123,12 +123,12 @@ async def test_a_command_that_talks_without_end_is_cut_short() -> None:
 
 
 async def test_a_command_gets_no_shell_no_input_and_none_of_our_secrets() -> None:
-    environment = {"HOME": "/home/ann", "AWS_SECRET_ACCESS_KEY": "secret", "PATH": "/tmp/planted"}
+    environment = {"HOME": "/srv/ann", "AWS_SECRET_ACCESS_KEY": "secret", "PATH": "/tmp/planted"}
     said = await Commands(environment)(["env"])
     assert said is not None
     assert "secret" not in said.out
     assert "planted" not in said.out
-    assert "HOME=/home/ann" in said.out
+    assert "HOME=/srv/ann" in said.out
     echoed = await Commands(environment)(["echo", "$HOME; id"])
     assert echoed == Output(0, "$HOME; id\n")
     assert await Commands(environment)(["cat"]) == Output(0, "")

@@ -40,7 +40,7 @@ class SoftwareTpm:
         self.start()
 
     def start(self) -> None:
-        control = f"type=unixio,path={self.folder}/control"
+        control = f"type=unixio,path={self.socket}.ctrl"  # where tpm2-tools look for it
         subprocess.run(
             [
                 *("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.folder}", "--ctrl", control, "--daemon"),
@@ -52,7 +52,7 @@ class SoftwareTpm:
 
     def stop(self) -> None:
         pid = int((self.folder / "pid").read_text())
-        subprocess.run(["swtpm_ioctl", "--unix", str(self.folder / "control"), "-s"], check=True)
+        subprocess.run(["swtpm_ioctl", "--unix", f"{self.socket}.ctrl", "-s"], check=True)
         until = time.monotonic() + 10
         while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
             time.sleep(0.01)
