@@ -12,6 +12,11 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 
 from agent_proxy import Recorder, make_certificates
+from agent_stage import WISH, Stage
+
+from proxy.agent.client import Proxy, connected
+from proxy.agent.enrolling import enrol
+from proxy.agent.home import Home
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +39,16 @@ def recorder_certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def recorder(recorder_certificates: Path) -> AsyncIterator[Recorder]:
     async with Recorder(recorder_certificates).serving() as one:
         yield one
+
+
+@pytest.fixture(name="proxy")
+async def proxy_of_recorder(recorder: Recorder) -> AsyncIterator[Proxy]:
+    async with connected(recorder.url, recorder.ca.read_text()) as one:
+        yield one
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, proxy: Proxy, recorder: Recorder) -> Stage:
+    home = Home(tmp_path / "state")
+    await enrol(home, proxy, WISH, now=time.time(), environment={})
+    return Stage(home, proxy, recorder)

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.agent.errors import AgentError
@@ -139,6 +139,7 @@ def test_what_is_remembered_is_damaged_or_missing(home: Home) -> None:
             Memory(home).load()
 
 
+@settings(max_examples=25)  # each writes to the disk
 @given(st.lists(st.integers(0, 2**40), max_size=6))
 def test_numbers_only_grow(tmp_path_factory: pytest.TempPathFactory, clock: list[int]) -> None:
     memory = Memory(Home(tmp_path_factory.mktemp("seq") / "state"))

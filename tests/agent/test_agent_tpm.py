@@ -106,7 +106,7 @@ def test_the_key_outlives_the_agent_and_a_reboot(home: Home, chip: SoftwareTpm) 
 
 
 @needs_tpm
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(challenge=st.text(max_size=200))
 def test_every_signature_is_one_the_proxy_takes(home: Home, chip: SoftwareTpm, challenge: str) -> None:
     key = TpmKey(home, chip.tcti) if home.exists(tpm.PUBLIC) else TpmKey.create(home, chip.tcti)
