@@ -36,8 +36,9 @@ class Inventory:
                 self._point(self._certificates, certificate, device, revoked)
             if serial:
                 self._point(self._serials, serial, device, revoked)
-            for alias in aliases:
-                self._point(self._aliases, alias, device, revoked)
+            if aliases:
+                for alias in aliases.split("\n"):
+                    self._point(self._aliases, alias, device, revoked)
 
     def put(self, row: Row) -> bool:
         """Take in what is new of one device. False when nothing is."""
@@ -86,7 +87,5 @@ class Inventory:
         return name if name in self._packed else self._aliases.get(name, "")
 
     def _point(self, index: dict[str, str], name: str, device: str, revoked: bool) -> None:
-        if not revoked or index.get(name, device) in self._revoked:
+        if index.setdefault(name, device) != device and (not revoked or index[name] in self._revoked):
             index[name] = device
-        else:
-            index.setdefault(name, device)

@@ -18,6 +18,6 @@ def row_of(record: DeviceRecord) -> Row:
         record.cert_sha256,
         known_serial(record.serial) if record.vouched else "",
         record.revoked > 0,
-        record.aliases,
+        "\n".join(record.aliases),
         _encode(record),
     )

@@ -56,12 +56,12 @@ class SqliteDeviceStore:
 
     async def rows(self) -> Sequence[Row]:
         query = f"SELECT {_ROW} FROM devices"  # noqa: S608  a constant
-        return await self._reader.run(lambda db: [_row(each) for each in db.execute(query)])
+        return await self._reader.run(lambda db: list(map(Row._make, db.execute(query))))
 
     async def row(self, device: str) -> Row | None:
         def work(db: sqlite3.Connection) -> Row | None:
             found = db.execute(f"SELECT {_ROW} FROM devices WHERE id = ?", (device,)).fetchone()  # noqa: S608  a constant
-            return None if found is None else _row(found)
+            return None if found is None else Row._make(found)
 
         return await self._reader.run(work)
 
@@ -78,7 +78,7 @@ class SqliteDeviceStore:
                 (own,) = db.execute(query, (record.owner,)).fetchone()
                 if most is not None and own >= most:
                     return "too-many"
-                _write(db, record)
+                write(db, record)
             return "added"
 
         return await self._writer.run(work)
@@ -89,7 +89,7 @@ class SqliteDeviceStore:
                 old = _get(db, device)
                 new = None if old is None else change(old)
                 if new is not None:
-                    _write(db, new)
+                    write(db, new)
             return new or old
 
         return await self._writer.run(work)
@@ -101,7 +101,7 @@ class SqliteDeviceStore:
                 for device, change in changes.items():
                     old = _get(db, device)
                     if old is not None and (new := change(old)) is not None:
-                        _write(db, new)
+                        write(db, new)
                         changed.append(device)
             return changed
 
@@ -116,7 +116,7 @@ class SqliteDeviceStore:
                 if one is None or two is None:
                     return False
                 db.execute("DELETE FROM devices WHERE id = ?", (other,))
-                _write(db, change(one, two))
+                write(db, change(one, two))
             return True
 
         return await self._writer.run(work)
@@ -179,7 +179,7 @@ def _get(db: sqlite3.Connection, device: str) -> DeviceRecord | None:
     return None if found is None else unpack(found[0])
 
 
-def _write(db: sqlite3.Connection, record: DeviceRecord) -> None:
+def write(db: sqlite3.Connection, record: DeviceRecord) -> None:
     row = row_of(record)
     values = {
         "id": row.id,
@@ -189,7 +189,7 @@ def _write(db: sqlite3.Connection, record: DeviceRecord) -> None:
         "serial": row.serial,
         "said_serial": known_serial(record.serial),
         "email": record.email,
-        "aliases": "\n".join(row.aliases),
+        "aliases": row.aliases,
         "revoked": row.revoked,
         "created": record.created,
         "record": row.packed,
@@ -198,8 +198,3 @@ def _write(db: sqlite3.Connection, record: DeviceRecord) -> None:
     places = ", ".join(f":{name}" for name in values)
     again = ", ".join(f"{name} = excluded.{name}" for name in values)
     db.execute(f"INSERT INTO devices ({names}) VALUES ({places}) ON CONFLICT (id) DO UPDATE SET {again}", values)  # noqa: S608  names from above
-
-
-def _row(found: tuple[str, str, str, int, str, bytes]) -> Row:
-    device, certificate, serial, revoked, aliases, packed = found
-    return Row(device, certificate, serial, bool(revoked), tuple(aliases.split("\n")) if aliases else (), packed)

@@ -25,7 +25,7 @@ class Row(NamedTuple):
     cert_sha256: str  # "" when it has none
     serial: str  # as `known_serial`; "" when nobody vouches for it
     revoked: bool
-    aliases: tuple[str, ...]
+    aliases: str  # one a line
     packed: bytes
 
 
