@@ -155,9 +155,8 @@ async def run(args: argparse.Namespace, folder: Path) -> int:
     print(f"told at the source in {cut['seconds'] * 1000:.0f} ms; by the metric at most {cut['metric']} s")
     print(f"last cut after {last * 1000:.0f} ms ({crowd.told} of {crowd.cut} were told why)")
     for name, seen in (("before", quiet), ("meanwhile", meanwhile)):
-        print(
-            f"others, {name}: worst {seen['worst'] * 1000:.1f} ms, median {seen['median'] * 1000:.2f} ms of {seen['count']}"
-        )
+        slowest, usual = seen["worst"] * 1000, seen["median"] * 1000
+        print(f"others, {name}: worst {slowest:.1f} ms, median {usual:.2f} ms of {seen['count']}")
     for one in (probe, worker):
         assert one.stdin is not None
         one.stdin.close()

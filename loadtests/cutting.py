@@ -22,6 +22,7 @@ from proxy.app.worker import Worker
 from proxy.model.device import Bound
 from proxy.model.identity import Identity
 from proxy.settings.load import load
+from proxy.telemetry.catalogue import CUT_BOUNDS
 
 HOST, PROBE = "app.test", "probe.test"
 _LAPTOP = "laptop-7"
@@ -67,7 +68,7 @@ async def serve(folder: Path) -> None:
         began = time.monotonic()
         await _complies(worker, yes=False)
         told = time.monotonic() - began
-        while worker.house.open:
+        while worker.house.open:  # noqa: ASYNC110  # the house tells nobody when it is empty
             await asyncio.sleep(0.01)
         rows = worker.metrics.snapshot().get("ostiary_stream_cut_seconds", [])
         say(seconds=told, metric=_slowest(rows))
@@ -75,8 +76,6 @@ async def serve(folder: Path) -> None:
 
 
 def _slowest(rows: list[list[object]]) -> float:
-    from proxy.telemetry.catalogue import CUT_BOUNDS
-
     bounds = [*CUT_BOUNDS, float("inf")]
     return max(
         (

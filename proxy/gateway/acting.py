@@ -110,7 +110,7 @@ class Acting(Relay):
             self._refuse(self.verdict.reason)
         elif self._wants() == "redirect" and not self.head.fields.upgrade:
             self._answered(303, write_redirect(self.connection, 303, self._way_on(), keep=self._keep()))
-        elif not self.plan.control and keeps_form(self.head, self._own_origin(), self.snapshot.forms.body_limit):
+        elif not self.plan.control and keeps_form(self.head, self._own_origin(), self.snapshot.largest_form):
             self._put_by()
         else:
             self._refuse(self.verdict.reason)

@@ -11,10 +11,10 @@ from proxy.wire.request import RequestHead
 _FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain")
 
 
-def keeps_form(head: RequestHead, origin: str, most: int | None) -> bool:
+def keeps_form(head: RequestHead, origin: str, most: int) -> bool:
     """Whether this is a form that a page of `origin` posted by navigating, complete within `most` bytes."""
     length = head.fields.length
-    if head.method != "POST" or not 0 < length <= (most or 0) or head.old or head.fields.upgrade:
+    if head.method != "POST" or not 0 < length <= most or head.old or head.fields.upgrade:
         return False
     kind = (head.field(b"content-type") or b"").partition(b";")[0].strip().lower()
     return kind in _FORMS and _navigated(head) and _from_own_page(head, origin.encode("ascii"))

@@ -16,6 +16,7 @@ from proxy.web import endpoints
 from proxy.wire.host import parse
 
 _HOSTS: Final = 4096
+_SEAL: Final = 16 * 1024  # bytes around a sealed form
 _DEFAULT_PORT = {"https": 443, "http": 80}
 
 
@@ -43,9 +44,11 @@ class Snapshot:
         self.table = RouteTable((plan.route.source, plan) for plan in self.plans)
         self.login_host = control.source.host
         self.login_origin = control.source.origin
-        kept = settings.configuration.login.interrupted_post
-        # Our own pages once more, for forms that must wait for a login: they may be larger than what else is read.
-        self.forms = RoutePlan(control.route, control.policy, control.target, control=True, body_limit=kept)
+        self.largest_form = settings.configuration.login.interrupted_post
+        # Our own pages once more, for forms that must wait for a login: they may be larger than what else is read, and
+        # come back sealed.
+        most = 2 * self.largest_form + _SEAL
+        self.forms = RoutePlan(control.route, control.policy, control.target, control=True, body_limit=most)
         self._ports = _ports([*self.plans, control])
         self._some = {plan.source.host: plan for plan in [*self.plans, control]}
         self._hosts: dict[bytes, str] = {}
@@ -74,7 +77,7 @@ class Snapshot:
     def plan(self, host: str, path: str) -> RoutePlan | None:
         """The route for a canonical host (that we serve) and path; None when there is none."""
         if path.startswith("/.") and (path.startswith(endpoints.PREFIX) or path == endpoints.JWKS):
-            return self.control
+            return self.forms if path == endpoints.RESUME else self.control
         found = self.table.match(host, path)
         if found is None and host == self.login_host:
             return self.control

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 import uvloop
-from wire_stack import Stack, running
+from wire_stack import Setup, Stack, running
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -18,8 +18,8 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """The proxy; a module may set `LIMITS` and `ROUTES`."""
-    limits = getattr(request.module, "LIMITS", {})
-    changes = getattr(request.module, "ROUTES", {})
-    async with running(tmp_path_factory.mktemp("stack"), limits, changes) as started:
+    """The proxy; a module may set `LIMITS` and `ROUTES`, or a whole `SETUP`."""
+    usual = Setup(limits=getattr(request.module, "LIMITS", {}), changes=getattr(request.module, "ROUTES", {}))
+    setup = getattr(request.module, "SETUP", usual)
+    async with running(tmp_path_factory.mktemp("stack"), setup) as started:
         yield started

@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,18 @@ HOST = "app.test"
 OTHER = "other.test"
 LOGIN = "login.test"
 _LISTENERS = ("clear", "tls", "redirect", "proxied")
+
+
+@dataclass
+class Setup:
+    """What is not as usual: `limits`; `changes` to keys of routes, by name; further keys of the `configuration`, and of
+    the `tls` of its listener; more `files` beside it."""
+
+    limits: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    configuration: dict[str, Any] = field(default_factory=dict)
+    tls: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 def staff() -> list[dict[str, Any]]:
@@ -84,31 +97,32 @@ def routes(origin: str) -> list[dict[str, Any]]:
 
 
 class Stack:
-    """The proxy and its witness."""
+    """The proxy and its witness. `setup` says what a module changes about them, see `running`."""
 
-    def __init__(self, folder: Path, limits: dict[str, Any], changes: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, setup: Setup) -> None:
         self.folder = folder
         self.origin = RecordingOrigin()
         self._sockets = {name: _listening() for name in _LISTENERS}
         self.port, self.tls_port, self.redirect_port, self.proxied_port = (
             self._sockets[name].getsockname()[1] for name in _LISTENERS
         )
-        self._write(limits, changes)
+        self._write(setup)
 
-    def _write(self, limits: dict[str, Any], changes: dict[str, dict[str, Any]]) -> None:
+    def _write(self, setup: Setup) -> None:
         now = time.time()
-        authority = Authority.create("test", now=now)
+        authority = self.authority = Authority.create("test", now=now)
         issued = authority.server([HOST, OTHER, LOGIN, "*.wild.test"], now=now)
         files = {
             "ca.crt": authority.cert_pem,
             "site.crt": issued.cert_pem,
             "site.key": issued.key_pem,
             "assertion.key": private_pem(new_key()),
+            **setup.files,
         }
         for name, data in files.items():
             (self.folder / name).write_bytes(data)
             (self.folder / name).chmod(0o600)
-        configuration = {
+        configuration: dict[str, Any] = {
             "listeners": [
                 {"address": f"127.0.0.1:{self.port}", "cleartext": "proxy"},
                 {
@@ -129,12 +143,14 @@ class Stack:
             "routes": "routes/",
             "workers": 1,
         }
-        if limits:
-            configuration["limits"] = limits
+        configuration["listeners"][1]["tls"].update(setup.tls)
+        configuration.update(setup.configuration)
+        if setup.limits:
+            configuration["limits"] = setup.limits
         (self.folder / "routes").mkdir()
         written = routes(f"http://127.0.0.1:{self.origin.port}")
         for route in written:
-            route.update(changes.get(str(route["name"]), {}))
+            route.update(setup.changes.get(str(route["name"]), {}))
         (self.folder / "routes" / "all.yaml").write_text(yaml.safe_dump({"routes": written}), "utf-8")
         (self.folder / "ostiary.yaml").write_text(yaml.safe_dump(configuration), "utf-8")
 
@@ -162,9 +178,16 @@ class Stack:
             sock.close()
 
     async def connect(
-        self, port: int | None = None, tls: str | None = None, *, window: int = 0, source: str = "127.0.0.1"
+        self,
+        port: int | None = None,
+        tls: str | None = None,
+        *,
+        window: int = 0,
+        source: str = "127.0.0.1",
+        pair: Path | None = None,
     ) -> Client:
-        """A new connection. `tls` is the name to ask for ("" for none); `window` a small receive buffer."""
+        """A new connection. `tls` is the name to ask for ("" for none); `window` a small receive buffer; `pair` a file
+        with the client's certificate and key."""
         sock = socket.socket()
         sock.bind((source, 0))
         if window:
@@ -177,6 +200,8 @@ class Stack:
             return client
         context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
         context.check_hostname = False
+        if pair is not None:
+            context.load_cert_chain(str(pair))
         _, client = await loop.create_connection(Client, sock=sock, ssl=context, server_hostname=tls)
         return client
 
@@ -236,11 +261,9 @@ def _listening() -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def running(
-    folder: Path, limits: dict[str, Any] | None = None, changes: dict[str, dict[str, Any]] | None = None
-) -> AsyncIterator[Stack]:
-    """A started stack. `changes` replaces keys of routes, by name."""
-    stack = Stack(folder, limits or {}, changes or {})
+async def running(folder: Path, setup: Setup | None = None) -> AsyncIterator[Stack]:
+    """A started stack."""
+    stack = Stack(folder, setup or Setup())
     await stack.start()
     try:
         yield stack
