@@ -11,6 +11,7 @@ from proxy.policy.mending import HOW, NOBODY_BUT_ADMINS, REPORT
 from proxy.policy.pedigree import LEVELS, Pedigree, Shortcoming, kind
 
 _LONGEST: Final = 64  # characters of a value that are shown
+_MAX_TIME: Final = 1e12
 NOUNS: Final = {
     "id": "which device this is",
     "serial": "the serial number of this device",
@@ -75,7 +76,7 @@ def sentence(attribute: str, facts: Facts, wanted: str, why: Shortcoming | None,
         noun = _noun(attribute)
         clause = noun.split(" ")[0] in ("how", "when", "whether", "which", "whose")
         return f"It is not known {noun}." if clause else f"Nothing is known about {noun}."
-    told = f"{_told_by(found.source)} {_ago(found, facts.time)}"
+    told = f"{_told_by(found.source)} {_ago(found.observed, facts.time)}"
     if why is Shortcoming.TYPE:
         return f"What is told of this device cannot be used for {attribute} ({told}; {wanted})."
     limit = _limit(why, needed)
@@ -109,8 +110,8 @@ def _value(attribute: str, found: Observation, time: float) -> str:
         if pair is not None:
             return pair[0] if value else pair[1]
         return f"“{attribute.removeprefix(CUSTOM)}” is {str(value).lower()}"
-    if ATTRIBUTES.get(attribute) is Kind.TIME and isinstance(value, int | float):
-        return f"This device was last seen {span(time - value)} ago"
+    if ATTRIBUTES.get(attribute) is Kind.TIME:
+        return f"This device was last seen {_ago(value, time)}"
     shown = (", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value))[:_LONGEST] or "none"
     pattern = _VALUES.get(attribute)
     return f"“{attribute.removeprefix(CUSTOM)}” is {shown}" if pattern is None else pattern.format(shown)
@@ -132,8 +133,11 @@ def _told_by(source: str) -> str:
     return f"{verb} {'from' if source == 'inventory' else 'by'} {_source(source)}"
 
 
-def _ago(found: Observation, time: float) -> str:
-    return f"{span(time - found.observed)} ago" if found.observed <= time else "just now"
+def _ago(at: object, time: float) -> str:
+    seconds = time - at if isinstance(at, float | int) and abs(at) < _MAX_TIME else None
+    if seconds is None:
+        return "at an unknown time"
+    return f"{span(seconds)} ago" if seconds > 0 else "just now"
 
 
 def remedy(attribute: str, facts: Facts, why: Shortcoming | None, needed: Pedigree) -> str:

@@ -9,20 +9,21 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from itertools import product
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from policy_reference_device import device
+
 from proxy.model.facts import Facts
 from proxy.model.identity import Identity
-from proxy.settings.schema import Conditions, Hours, Rule
+from proxy.settings.schema import Conditions, Hours
 
 Truth = bool | None
 Leaf = tuple[str, Any, int]  # key, what is asked, how many `not` deep
-Guesses = dict[str, bool]  # by the repr of the leaf
 Answer = Callable[[Leaf], Truth]
 
-PERSONAL = ("users", "domains", "groups", "claims", "providers", "auth_age")
+STRENGTH = ("mfa", "amr", "acr")
+PERSONAL = ("users", "domains", "groups", "claims", "providers", "auth_age", *STRENGTH)
 
 
 def conjunction(values: Sequence[Truth]) -> Truth:
@@ -38,17 +39,12 @@ def disjunction(values: Sequence[Truth]) -> Truth:
 
 
 def leaves(conditions: Conditions, depth: int) -> Iterator[Leaf]:
-    for key in (*PERSONAL, "services", "authenticated", "anyone", "methods", "paths", "networks", "hours"):
+    for key in (*PERSONAL, "services", "authenticated", "anyone", "methods", "paths", "networks", "hours", "device"):
         asked = getattr(conditions, key)
         if key == "claims" and asked is not None:
             yield from (("claims", pair, depth) for pair in asked.items())
         elif asked is not None:
             yield key, asked, depth
-
-
-def all_leaves(conditions: Conditions, depth: int = 0) -> list[Leaf]:
-    inner = [] if conditions.not_ is None else all_leaves(conditions.not_, depth + 1)
-    return [*leaves(conditions, depth), *inner]
 
 
 def holds(conditions: Conditions, answer: Answer, depth: int = 0) -> Truth:
@@ -145,9 +141,24 @@ def providers(asked: Any, identity: Identity, facts: Facts) -> Truth:
 
 
 def auth_age(asked: Any, identity: Identity, facts: Facts) -> Truth:
-    if identity.auth_time is None or identity.auth_time > facts.time + 60:
-        return None
-    return facts.time - identity.auth_time <= asked
+    told = [identity.auth_time, identity.second_factor_at]
+    proved = [at for at in told if at is not None and at <= facts.time + 60]
+    return facts.time - max(proved) <= asked if proved else None
+
+
+def mfa(asked: Any, identity: Identity, facts: Facts) -> Truth:
+    several = True if identity.second_factor else identity.mfa
+    return None if several is None else several is asked
+
+
+def amr(asked: Any, identity: Identity, facts: Facts) -> Truth:
+    if any(method in asked for method in (*identity.amr, *identity.second_factor)):
+        return True
+    return False if identity.amr else None
+
+
+def acr(asked: Any, identity: Identity, facts: Facts) -> Truth:
+    return identity.acr in asked if identity.acr else None
 
 
 def methods(asked: Any, facts: Facts) -> Truth:
@@ -200,111 +211,9 @@ def segment_fits(pattern: str, text: str) -> bool:
     return len(text) in reachable
 
 
-REQUEST = {check.__name__: check for check in (methods, networks, hours, paths)}
-PERSON = {check.__name__: check for check in (users, domains, groups, claims, providers, auth_age)}
+REQUEST = {check.__name__: check for check in (methods, networks, hours, paths, device)}
+PERSON = {check.__name__: check for check in (users, domains, groups, claims, providers, auth_age, mfa, amr, acr)}
 
 
 def of_request(leaf: Leaf, facts: Facts) -> Truth:
     return REQUEST[leaf[0]](leaf[1], facts)
-
-
-# --- somebody else ---------------------------------------------------------------------------------------------
-
-
-def outcomes(rule: Rule, facts: Facts, kind: str) -> set[Truth]:
-    """Every truth the rule could have for some person, some service, or this person after logging in again."""
-    personal = ("users", "domains", "groups", "claims", "providers")
-    undecided = {"person": personal, "service": ("services",), "again": ()}[kind]
-    found: set[Truth] = set()
-    for guesses in every_way([leaf for leaf in all_leaves(rule) if leaf[0] in undecided]):
-        found.add(holds(rule, lambda leaf, guesses=guesses: supposed(leaf, facts, kind, guesses)))
-    return found
-
-
-def every_way(open_leaves: list[Leaf]) -> Iterator[Guesses]:
-    for values in product((True, False), repeat=len(open_leaves)):
-        yield dict(zip(map(repr, open_leaves), values, strict=True))
-
-
-def supposed(leaf: Leaf, facts: Facts, kind: str, guesses: Guesses) -> Truth:
-    key = leaf[0]
-    if key in REQUEST:
-        return of_request(leaf, facts)
-    if key == "auth_age" and kind != "service":
-        return True
-    if kind == "again":
-        return of_asker(leaf, facts)
-    if key == "anyone":
-        return True
-    if key == "authenticated":
-        return bool(leaf[1])
-    return guesses.get(repr(leaf), False)
-
-
-def could(allow: Sequence[Rule], deny: Sequence[Rule], facts: Facts, kind: str) -> bool:
-    return any(True in outcomes(rule, facts, kind) for rule in allow) and not inevitable(deny, facts, kind)
-
-
-def inevitable(deny: Sequence[Rule], facts: Facts, kind: str) -> bool:
-    return any(False not in outcomes(rule, facts, kind) for rule in deny)
-
-
-# --- the verdict -----------------------------------------------------------------------------------------------
-
-
-def decide(allow: Sequence[Rule], deny: Sequence[Rule], public: bool, facts: Facts) -> tuple[str, str | None]:
-    """The reason, and the rule where it is determined (None: whichever is nearest)."""
-    answer = answer_for(facts)
-    matching = [(rule.name, holds(rule, answer)) for rule in deny if holds(rule, answer) is not False]
-    if public:
-        allow = [Rule(name="public", anyone=True), *allow]
-    if not matching:
-        for rule in allow:
-            if holds(rule, answer):
-                return ("public", "") if rule.name == "public" else ("rule-allows", rule.name)
-    denied = next((name for name, value in matching if value is True), matching[0][0] if matching else None)
-    identity = who(facts)
-    default = ("denied-by-rule", denied) if denied else ("no-rule-allows", None)
-    bad = facts.certificate_problem if any(rule.services for rule in allow) else None
-    if identity is None:
-        return for_nobody(allow, deny, facts, default, bad)
-    if identity.kind == "person" and could(allow, deny, facts, "again"):
-        return "reauthentication-required", None
-    return default if denied or not bad else (bad, None)
-
-
-def for_nobody(
-    allow: Sequence[Rule], deny: Sequence[Rule], facts: Facts, default: tuple[str, str | None], bad: str | None
-) -> tuple[str, str | None]:
-    if bad:
-        whoever = inevitable(deny, facts, "person") and inevitable(deny, facts, "service")
-        return default if whoever and default[0] == "denied-by-rule" else (bad, None)
-    if could(allow, deny, facts, "person"):
-        return "login-required", None
-    elsewhere = not any(may_ever(rule, "person") for rule in allow) and any(may_ever(rule, "service") for rule in allow)
-    if could(allow, deny, facts, "service") or (elsewhere and not inevitable(deny, facts, "service")):
-        return facts.certificate_problem or "certificate-required", None
-    if default[0] == "no-rule-allows" and facts.certificate_problem and bad:
-        return bad, None
-    return default
-
-
-def may_ever(rule: Rule, kind: str) -> bool:
-    """Whether the rule could hold for some request of somebody of this kind."""
-    found = all_leaves(rule)
-    undecided = [leaf for leaf in found if leaf[0] in REQUEST or leaf[0] in UNDECIDED[kind]]
-    for guesses in every_way(undecided):
-
-        def answer(leaf: Leaf, guesses: Guesses = guesses) -> Truth:
-            if leaf[0] == "authenticated":
-                return bool(leaf[1])
-            if leaf[0] == "anyone" or (leaf[0] == "auth_age" and kind == "person"):
-                return True
-            return guesses.get(repr(leaf), False)
-
-        if holds(rule, answer):
-            return True
-    return False
-
-
-UNDECIDED = {"person": ("users", "domains", "groups", "claims", "providers"), "service": ("services",)}

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
-import policy_reference as reference
+import policy_reference_verdict as reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from policy_strategies import FACTS, IDENTITIES, REQUESTS, renamed, rules
+from policy_strategies import FACTS, IDENTITIES, REQUESTS, baselines, renamed, rules
 
 from proxy.model.facts import Facts
 from proxy.model.identity import Identity
+from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome, Verdict
 from proxy.policy import Policy, compile_policy, decide
-from proxy.settings.schema import Rule
+from proxy.settings.schema import Baseline, Rule
 
+DEVICE = (Reason.DEVICE_REQUIRED, Reason.DEVICE_NOT_COMPLIANT)
 THOROUGH = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 
 
-def check(policy: Policy, allow: list[Rule], deny: list[Rule], public: bool, facts: Facts) -> Verdict:
+def check(
+    policy: Policy, allow: list[Rule], deny: list[Rule], public: bool, facts: Facts, added: Sequence[Baseline] = ()
+) -> Verdict:
     verdict = decide(policy, facts)
-    reason, rule = reference.decide(allow, deny, public, facts)
-    assert verdict.reason == reason
+    reason, rule = reference.decide(allow, deny, public, facts, added)
+    assert verdict.reason == reason or (reason == "device-" and verdict.reason in DEVICE)
     assert rule is None or verdict.rule == rule
     return verdict
 
@@ -34,6 +40,19 @@ def test_same_verdict(allow: list[Rule], deny: list[Rule], public: bool, asked: 
     for facts in asked:
         check(policy, allow, deny, public, facts)
         check(policy, allow, deny, public, facts)  # and the same when it is remembered
+
+
+@THOROUGH
+@given(rules(True), rules(False, 2), baselines(), st.booleans(), st.lists(FACTS, min_size=1, max_size=4))
+def test_same_verdict_with_baselines(
+    allow: list[Rule], deny: list[Rule], added: list[Baseline], public: bool, asked: list[Facts]
+) -> None:
+    policy = compile_policy(allow=allow, deny=deny, public=public, baselines=added)
+    without = compile_policy(allow=allow, deny=deny, public=public)
+    for facts in asked:
+        verdict = check(policy, allow, deny, public, facts, added)
+        if verdict.outcome is Outcome.ALLOW:
+            assert decide(without, facts).outcome is Outcome.ALLOW, "a baseline only ever takes away"
 
 
 @THOROUGH
@@ -92,7 +111,17 @@ def test_knowing_less_never_opens_anything(allow: list[Rule], deny: list[Rule], 
     if decide(policy, facts).outcome is Outcome.ALLOW or facts.identity is None or facts.identity.kind == "service":
         return
     ignorant = msgspec.structs.replace(
-        facts.identity, email="", claims={}, auth_time=None, groups=frozenset(), unknown=frozenset({"groups"})
+        facts.identity,
+        email="",
+        claims={},
+        auth_time=None,
+        groups=frozenset(),
+        unknown=frozenset({"groups"}),
+        mfa=None,
+        acr="",
+        amr=(),
+        second_factor=(),
+        second_factor_at=None,
     )
-    less = msgspec.structs.replace(facts, address=None, identity=ignorant)
+    less = msgspec.structs.replace(facts, address=None, identity=ignorant, device=None)
     assert decide(policy, less).outcome is not Outcome.ALLOW

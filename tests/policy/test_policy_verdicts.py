@@ -10,10 +10,12 @@ import msgspec
 import pytest
 import yaml
 
+from proxy.model.device import Assurance, Device, Observation
 from proxy.model.facts import Facts
 from proxy.model.identity import Identity
+from proxy.model.verdict import Failed
 from proxy.policy import Policy, compile_policy, decide, opens
-from proxy.settings.schema import Rule
+from proxy.settings.schema import Baseline, Rule
 
 TABLE = yaml.safe_load((Path(__file__).parent / "verdicts.yaml").read_text("utf-8"))
 CASES = [
@@ -29,8 +31,9 @@ def seconds(moment: datetime) -> float:
 
 def person(name: str) -> Identity:
     described = dict(TABLE["people"][name])
-    if "auth_time" in described:
-        described["auth_time"] = seconds(described["auth_time"])
+    for time in ("auth_time", "second_factor_at"):
+        if time in described:
+            described[time] = seconds(described[time])
     return msgspec.convert(described, Identity)
 
 
@@ -38,7 +41,13 @@ def compiled(policy: dict[str, Any]) -> Policy:
     def rules(key: str) -> list[Rule]:
         return msgspec.convert(policy.get(key, []), list[Rule], dec_hook=lambda kind, value: kind(value))
 
-    return compile_policy(allow=rules("allow"), deny=rules("deny"), public=policy.get("public", False))
+    added = [{"labels": ["*"], **one} for one in policy.get("baselines", [])]
+    return compile_policy(
+        allow=rules("allow"),
+        deny=rules("deny"),
+        public=policy.get("public", False),
+        baselines=msgspec.convert(added, list[Baseline], dec_hook=lambda kind, value: kind(value)),
+    )
 
 
 def facts(case: dict[str, Any]) -> Facts:
@@ -52,7 +61,23 @@ def facts(case: dict[str, Any]) -> Facts:
         address=case.get("from", "192.0.2.1"),
         identity=person(case["who"]) if "who" in case else None,
         certificate_problem=case.get("certificate_problem"),
+        device=device(case["with"]) if "with" in case else None,
     )
+
+
+def device(name: str) -> Device:
+    described = TABLE["devices"][name]
+    attributes = {
+        attribute: Observation(
+            value=told[0],
+            source=told[1],
+            observed=seconds(told[2]),
+            expires=seconds(told[2]) + 3600,
+            assurance=Assurance.MANAGED if told[1].startswith("management") else Assurance.SELF_REPORTED,
+        )
+        for attribute, told in described["attributes"].items()
+    }
+    return Device(id=described.get("id", ""), attributes=attributes)
 
 
 @pytest.mark.parametrize(("policy", "case"), CASES)
@@ -61,7 +86,12 @@ def test_case(policy: dict[str, Any], case: dict[str, Any]) -> None:
     assert (verdict.outcome, verdict.reason) == (case["outcome"], case["reason"])
     if "rule" in case:
         assert verdict.rule == case["rule"]
-        assert [failed.condition + "?" * failed.unknown for failed in verdict.failed] == case.get("says", [])
+        assert [named(failed, verdict.rule) for failed in verdict.failed] == case.get("says", [])
+
+
+def named(failed: Failed, rule: str) -> str:
+    """`mfa?`, or `BASELINE/mfa?` when it is not a condition of the rule itself."""
+    return f"{failed.rule}/" * (failed.rule != rule) + failed.condition + "?" * failed.unknown
 
 
 def test_a_refusal_tells_a_person_what_is_missing_in_plain_words() -> None:
