@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from dataclasses import dataclass, field
@@ -71,6 +72,12 @@ class Employee(Browser):
         """Press the button of the only form of a page."""
         [form] = forms(page.url, page.text)
         return await self.post(form, page.url)
+
+    def sent(self, name: str) -> str:
+        """The last SAML message of that kind that a form carried, as XML."""
+        return base64.b64decode(
+            next(form.fields[name] for form in reversed(self.posted) if name in form.fields)
+        ).decode()
 
     async def _walk(self, url: str, answer: Answer) -> Page:
         self.visited = [url]
