@@ -28,7 +28,7 @@ class SoftPasskey:
         self.counter = 0
         self.user_handle = b""
 
-    def create(self, options: dict[str, Any], origin: str, **lies: Any) -> str:
+    def create(self, options: dict[str, Any], origin: str, /, **lies: Any) -> str:
         """The browser's answer to `navigator.credentials.create`."""
         said = _said("webauthn.create", options, origin, lies)
         public = ES256.from_cryptography_key(self.key.public_key())
@@ -37,7 +37,7 @@ class SoftPasskey:
         response = {"attestationObject": websafe_encode(AttestationObject.create("none", data, {}))}
         return self._answer(said, response)
 
-    def get(self, options: dict[str, Any], origin: str, **lies: Any) -> str:
+    def get(self, options: dict[str, Any], origin: str, /, **lies: Any) -> str:
         """The browser's answer to `navigator.credentials.get`."""
         said = _said("webauthn.get", options, origin, lies)
         if self.counting:

@@ -1,4 +1,4 @@
-"""What the stories about strength share: people whose second factor is ours, with an app or a passkey in their hands."""
+"""What the stories about strength share: people whose second factor is ours, an app or a passkey in their hands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from proxy.settings import schema
 from proxy.web.endpoints import FACTORS
 
 sys.path.append(str(Path(__file__).parents[1] / "authn"))
-from soft_passkey import SoftPasskey  # noqa: E402  it lives with the tests of passkeys
+from soft_passkey import SoftPasskey  # it lives with the tests of passkeys
 
 TWO = "urn:ostiary:demo:two-factors"
 _FORM = re.compile(r'<form[^>]*action="([^"]+)"[^>]*>(.*?)</form>', re.DOTALL)

@@ -156,7 +156,7 @@ async def test_another_person_at_the_step_up_gets_a_session_of_their_own() -> No
 
 
 async def test_a_link_without_the_wish_does_not_undo_what_the_page_needs() -> None:
-    """A link can only ask for more. Whoever leaves `mfa` out comes back as weak as before, to a page that asks again."""
+    """A link can only ask for more: without `mfa` one comes back as weak as before, to a page that asks again."""
     async with staged() as stage:
         two_by_acr(stage)
         browser = Browser(stage)

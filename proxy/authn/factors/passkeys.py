@@ -10,7 +10,7 @@ import hashlib
 import logging
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -29,7 +29,7 @@ from fido2.webauthn import (
 
 from proxy.authn.factors.errors import FactorRefused
 
-MOST_BYTES: Final = 32 * 1024  # of what a browser answers
+MOST_BYTES: Final = 8 * 1024  # of what a browser answers
 _ALGORITHMS: Final = (-7, -8, -35, -36, -257)  # COSE: ES256, EdDSA, ES384, ES512, RS256
 _TIMEOUT: Final = 120_000  # milliseconds a browser waits for its person
 _MAX_CREDENTIAL_ID: Final = 1023  # bytes, WebAuthn §7.1
@@ -50,7 +50,34 @@ _MALFORMED: Final = (
     msgspec.MsgspecError,
 )
 
+T = TypeVar("T")
+
 logging.getLogger("fido2").setLevel(logging.WARNING)  # it reports every credential id it sees
+
+
+class _Made(msgspec.Struct):
+    """`response` of RegistrationResponseJSON (WebAuthn §5.1), as far as we read it."""
+
+    clientDataJSON: str  # noqa: N815  the name on the wire
+    attestationObject: str  # noqa: N815  the same
+
+
+class _Signed(msgspec.Struct):
+    """`response` of AuthenticationResponseJSON."""
+
+    clientDataJSON: str  # noqa: N815  the name on the wire
+    authenticatorData: str  # noqa: N815  the same
+    signature: str
+    userHandle: str | None = None  # noqa: N815  the same
+
+
+class _Answer(msgspec.Struct, Generic[T]):
+    """What a browser answers. Read strictly before fido2 sees it: that turns a number into as many bytes."""
+
+    id: str
+    rawId: str  # noqa: N815  the name on the wire
+    type: Literal["public-key"]
+    response: T
 
 
 class NewPasskey(NamedTuple):
@@ -96,7 +123,7 @@ class RelyingParty:
     def enrolled(self, challenge: bytes, response: bytes) -> NewPasskey:
         """What the browser answered to `enrolment` (JSON of RegistrationResponseJSON). Raises FactorRefused."""
         try:
-            answer = RegistrationResponse.from_dict(_object(response))
+            answer = RegistrationResponse.from_dict(_object(response, _Made))
             _same_origin_only(answer.response.client_data.cross_origin)
             data = self._server.register_complete(_state(challenge), answer)
             return _new(data)
@@ -114,7 +141,7 @@ class RelyingParty:
         """What the browser answered to `request` (JSON of AuthenticationResponseJSON), by one of the `known`
         credentials of this person. The caller checks the counter. Raises FactorRefused."""
         try:
-            answer = AuthenticationResponse.from_dict(_object(response))
+            answer = AuthenticationResponse.from_dict(_object(response, _Signed))
             _same_origin_only(answer.response.client_data.cross_origin)
             if answer.response.user_handle not in (None, b"", user_handle(person)):
                 raise ValueError("the passkey belongs to somebody else")
@@ -135,10 +162,11 @@ def _state(challenge: bytes) -> Mapping[str, Any]:
     return {"challenge": websafe_encode(challenge), "user_verification": UserVerificationRequirement.REQUIRED}
 
 
-def _object(response: bytes) -> dict[str, Any]:
+def _object(response: bytes, kind: type[_Made | _Signed]) -> dict[str, Any]:
     if len(response) > MOST_BYTES:
         raise ValueError("too long")
-    return msgspec.json.decode(response, type=dict[str, Any])
+    read: dict[str, Any] = msgspec.to_builtins(msgspec.json.decode(response, type=_Answer[kind]))  # type: ignore[valid-type]  # msgspec reads the parameter at run time
+    return read
 
 
 def _same_origin_only(cross_origin: object) -> None:
