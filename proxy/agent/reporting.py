@@ -19,6 +19,7 @@ from proxy.model.report import Accepted, Report
 NONCE_LIFE: Final = 180.0  # seconds for which a nonce is used; the proxy takes it for a little longer
 FIRST_WAIT: Final = 5.0  # seconds after the first failure; doubles with each
 LONGEST_WAIT: Final = 900.0
+_GONE: Final = "device-refused"  # the reason why a device gets no nonce: it is not known, or was removed
 
 Collect = Callable[[], Awaitable[Mapping[str, Value]]]
 Rest = Callable[[float], Awaitable[None]]
@@ -106,6 +107,8 @@ class Reporter:
             try:
                 nonce = await self._proxy.nonce(device)
             except Refused as error:
+                if error.reason != _GONE:
+                    raise
                 raise self._stopped(error) from error
         claims = Report(
             device=device,
