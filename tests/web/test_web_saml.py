@@ -92,6 +92,17 @@ async def test_somebody_in_a_thousand_groups_comes_in(tmp_path: Path) -> None:
         assert live.identity.groups == set(groups)
 
 
+async def test_what_the_provider_says_about_the_device_is_kept_with_the_session(tmp_path: Path) -> None:
+    async with partnered(tmp_path, device={"managed": "device_managed"}) as partners:
+        browser = Browser(partners.stage)
+        attributes = {"email": ["alice@partner.example"], "device_managed": ["true"]}
+        await logged_in(partners, browser, attributes=attributes)
+        live = await partners.stage.session_of(browser, WIKI)
+        assert live is not None
+        assert live.record.device is not None
+        assert live.record.device.claims["managed"].value is True
+
+
 async def test_a_fresh_login_is_forced(tmp_path: Path) -> None:
     async with partnered(tmp_path) as partners:
         browser = Browser(partners.stage)
