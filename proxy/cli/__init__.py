@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "check": "check the configuration, or write its JSON Schema for editors",
     "certs": "make a certificate authority; issue and revoke certificates",
     "sessions": "list sessions; end them at once",
+    "devices": "list devices; approve, tag and revoke them",
     "device": "this machine as a device: enrol it, report its posture, prove it to browsers",
 }
 

@@ -8,11 +8,11 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
+from proxy.cli.workers import announce, confirmation, iso, print_table, printable, when
 from proxy.model.reasons import Reason
-from proxy.sessions.nudge import Delivery, Nudges
+from proxy.sessions.nudge import Delivery
 from proxy.sessions.session import Listing
 from proxy.sessions.store import SessionStore, StoreUnavailable, bus_folder, open_store
 from proxy.settings.load import load
@@ -99,7 +99,7 @@ async def _revoke(args: argparse.Namespace, store: SessionStore, folder: Path | 
             print(f"{args.sid} begins {len(sids)} sessions: write more of the id", file=sys.stderr)
             return 2
     ended = await store.revoke_many(sids, Reason.SESSION_REVOKED, time.time())
-    delivery = await _announce(folder) if ended else Delivery(0, 0)
+    delivery = await announce(folder) if ended else Delivery(0, 0)
     if args.json:
         told = {"workers": delivery.told, "acknowledged": delivery.acknowledged}
         print(json.dumps({"ended": sorted(ended), **told}))
@@ -116,33 +116,11 @@ def _meant(asked: str, living: Sequence[str]) -> list[str]:
     return [sid for sid in living if sid.startswith(asked)]
 
 
-async def _announce(folder: Path | None) -> Delivery:
-    if folder is None:
-        return Delivery(0, 0)
-    nudges = Nudges(folder, create=False)
-    try:
-        nudges.open()
-        return await nudges.announce(1.0)
-    except OSError as error:
-        print(f"workers cannot be told and will notice by themselves in a moment: {error}", file=sys.stderr)
-        return Delivery(0, 0)
-    finally:
-        nudges.close()
-
-
 def _sentence(args: argparse.Namespace, ended: int, delivery: Delivery) -> str:
     if not ended:
         return _nobody(args)
     done = f"Ended {ended} session{'s' if ended != 1 else ''}."
-    if not delivery.told:
-        return f"{done} No worker is running."
-    if delivery.complete:
-        workers = "The running worker" if delivery.told == 1 else f"All {delivery.told} running workers"
-        return f"{done} {workers} acted on it."
-    return (
-        f"{done} Only {delivery.acknowledged} of {delivery.told} running workers confirmed within a second; "
-        "the others act as soon as they can."
-    )
+    return f"{done} {confirmation(delivery)}"
 
 
 def _nobody(args: argparse.Namespace) -> str:
@@ -162,18 +140,16 @@ def _print_list(found: Sequence[Listing], *, as_json: bool) -> int:
     table += [
         (
             each.record.sid,
-            _printable(each.record.identity.email or each.record.identity.subject),
+            printable(each.record.identity.email or each.record.identity.subject),
             each.record.provider,
-            _when(each.record.created),
-            _when(each.record.last_seen),
-            _when(each.record.expires),
+            when(each.record.created),
+            when(each.record.last_seen),
+            when(each.record.expires),
             " ".join(each.hosts) or "-",
         )
         for each in found
     ]
-    widths = [max(len(row[column]) for row in table) for column in range(6)]
-    for row in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())
+    print_table(table)
     return 0
 
 
@@ -185,21 +161,8 @@ def _row(each: Listing) -> dict[str, object]:
         "subject": record.identity.subject,
         "name": record.identity.name,
         "provider": record.provider,
-        "created": _iso(record.created),
-        "last_seen": _iso(record.last_seen),
-        "expires": _iso(record.expires),
+        "created": iso(record.created),
+        "last_seen": iso(record.last_seen),
+        "expires": iso(record.expires),
         "hosts": list(each.hosts),
     }
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def _printable(text: str) -> str:
-    """Names come from outside: nothing in them may steer the terminal."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
