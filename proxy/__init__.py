@@ -50,6 +50,7 @@ To add …, go to …
     a header only we may write   wire/fields.py, one row
     a session store              sessions/store.py, and its name in tests/sessions/test_store_contract.py
     a way of logging in          a module beside authn/oidc.py that ends in a LoginResult
+    a fact a device tells        agent/collect/, one file per system, and a machine in tests/agent/recorded/
     a check on tokens            authn/tokens.py, and a row in tests/authn/lies.yaml
     a command                    cli/__init__.py, one row, and its module
     something an attacker sends  a row in the table of its class: README, “What we do with attacks”
