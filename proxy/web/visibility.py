@@ -15,7 +15,8 @@ from proxy.settings.schema import Route, Settings
 class Visibility:
     """`WebContext.visible`: decides each route's front page as the gateway would, for a GET from `address`.
 
-    A route that would ask for a fresh or stronger login, or for a device in order, is listed; a hidden one, and a wildcard (which is no address), is not.
+    A route that would ask for a fresh or stronger login, or for a device in order, is listed; a hidden one, and a
+    wildcard (which is no address), is not.
     """
 
     def __init__(self, settings: Callable[[], Settings], clock: Callable[[], float]) -> None:
