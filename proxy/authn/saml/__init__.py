@@ -7,7 +7,7 @@ the door: everything above this package uses `SamlProvider` and the shapes of `m
 The one rule that everything rests on: what is read for a decision is read from the bytes a signature was verified over,
 parsed anew, never from the document that arrived.
 Must not know: routes, policy, cookies, pages, how a session is stored, who consumes an assertion's id.
-To add: a check on a response goes into `response` or `assertion`, with a row in tests/authn/saml_lies.yaml.
+To add: a check on a response goes into `response` or `assertion`, with a row in tests/authn/saml/saml_lies.yaml.
 
 Sources: SAML 2.0 core, bindings, profiles and metadata (OASIS, 2005) with their errata; the metadata
 interoperability profile (2009); XML Signature 1.1 and XML Encryption 1.1 (W3C, 2013).

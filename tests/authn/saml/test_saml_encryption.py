@@ -126,6 +126,21 @@ async def test_an_encrypted_name(idp: Idp, make: Make) -> None:
     assert (done.identity.subject, done.name_id.name_qualifier) == ("alice", IDP)
 
 
+async def test_an_encrypted_name_must_be_a_name(idp: Idp, make: Make) -> None:
+    other = f'<saml:Issuer xmlns:saml="{SAML}">alice</saml:Issuer>'.encode()
+    subject = etree.tostring(encrypted(other, wrapper="EncryptedID")).decode()
+    with pytest.raises(LoginRefused, match="not a NameID"):
+        await login(make(), idp.response(subject=subject))
+
+
+async def test_what_is_encrypted_must_be_an_assertion(idp: Idp, make: Make) -> None:
+    response = idp.response(encryption={})
+    stranger = encrypted(b'<x:Assertion xmlns:x="urn:example" ID="_x"/>')
+    response.replace(response[-1], stranger)
+    with pytest.raises(LoginRefused, match="not an assertion"):
+        await login(make(), response)
+
+
 async def test_a_cipher_reference_is_not_followed(idp: Idp, make: Make) -> None:
     response = idp.response(encryption={})
     data = response[-1][0]

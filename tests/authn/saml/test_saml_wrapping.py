@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from saml_idp import Idp
+from saml_signer import sign
 from saml_stage import Make, login
 from saml_wrapping import EVIL, OF_ASSERTION, OF_RESPONSE
 
@@ -36,3 +37,24 @@ async def test_what_is_read_is_what_was_signed(idp: Idp, make: Make) -> None:
     response.set("ID", "_changed")
     response[0].getparent().insert(2, response.makeelement("{urn:example}anything"))  # type: ignore[union-attr]  # root
     assert (await login(make(), response)).identity.subject == "alice@partner.example"
+
+
+async def test_nothing_but_a_response_is_a_response(idp: Idp, make: Make) -> None:
+    for name in ("{urn:example}Response", "{urn:oasis:names:tc:SAML:2.0:protocol}ArtifactResponse"):
+        response = idp.response()
+        response.tag = name
+        with pytest.raises(LoginRefused, match="not a SAML response"):
+            await login(make(), response)
+    with pytest.raises(LoginRefused, match="not a SAML response"):
+        await login(make(), idp.response()[-1])
+
+
+async def test_a_response_without_an_assertion_says_nothing(idp: Idp, make: Make) -> None:
+    for signed in ("nothing", "response"):
+        response = idp.response(signed=signed)
+        response.remove(response[-1])
+        if signed == "response":
+            response.remove(response[1])
+            sign(response, idp.keys[0])
+        with pytest.raises(LoginRefused, match="exactly one assertion, it has 0"):
+            await login(make(), response)
