@@ -110,7 +110,7 @@ class Management:
             await self.ask(asked)
         except StoreUnavailable:
             raise
-        except Exception:  # a fault of ours must not be the last turn
+        except Exception:  # noqa: BLE001  # a fault of ours must not be the last turn
             _log.exception("management system %s", asked.settings.name)
 
     async def ask(self, asked: Asked) -> int:
