@@ -18,6 +18,7 @@ from proxy.authn.oidc import OidcProvider
 from proxy.authn.saml import SamlProvider
 from proxy.authn.workload.issuer import FirstSeen
 from proxy.authn.workload.service import Bundles, Workloads, WorkloadsUnusable, read_bundles
+from proxy.devices.management.build import ManagementUnusable, Systems, build_systems
 from proxy.gateway.plan import RoutePlan
 from proxy.gateway.snapshot import Snapshot
 from proxy.net.tls import TlsListener, TlsUnusable
@@ -43,6 +44,7 @@ class Plan(NamedTuple):
     saml: Mapping[str, SamlProvider]
     built_saml: Mapping[str, BuiltSaml]
     workloads: Workloads
+    management: Systems
     tls: Mapping[str, TlsListener]  # by listener address
     pools: Mapping[tuple[object, ...], Pool]
 
@@ -71,7 +73,7 @@ class Composer:
         """Raises Unusable, and then nothing about what is in force has changed."""
         try:
             return self._build(settings, before)
-        except (TlsUnusable, OriginUnusable, WorkloadsUnusable, ValueError) as error:
+        except (TlsUnusable, OriginUnusable, WorkloadsUnusable, ManagementUnusable, ValueError) as error:
             raise Unusable(str(error)) from None
 
     def _build(self, settings: Settings, before: Plan | None) -> Plan:
@@ -107,6 +109,7 @@ class Composer:
                 bundles=bundles,
                 before=None if before is None else before.workloads,
             ),
+            management=build_systems(configuration.devices, self._http, self._clock),
             tls=tls,
             pools=pools,
         )

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from proxy.authn.factors import Factors, open_factor_store
+from proxy.devices.management.service import Management
 from proxy.devices.service import Devices
 from proxy.devices.store import open_device_store
 from proxy.sessions.bus import Bus
@@ -40,6 +41,7 @@ class State:
             end_sessions=self.sessions.end_of_device,
             audience=configuration.login.url,
         )
+        self.management = Management(self.devices.observe, self.store.consume, time.time)
         factors = open_factor_store(configuration.state)
         self.factors = Factors(factors, self.sealer, configuration.login, time.time, self.store.consume)
 
@@ -57,7 +59,7 @@ class State:
     async def close(self) -> None:
         """Write what is unwritten, then close the stores. Raises what the first failure raised, after trying all."""
         first: Exception | None = None
-        services = (self.devices, self.sessions, self.factors, self._device_store, self.store)
+        services = (self.management, self.devices, self.sessions, self.factors, self._device_store, self.store)
         for end in [service.close for service in services]:
             try:
                 await end()

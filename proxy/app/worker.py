@@ -116,6 +116,7 @@ class Worker:
 
     def serve(self) -> None:
         """Begin to accept."""
+        self._state.management.adopt(self.plan.management)
         self.ticker.start()
         self._listening.start()
 
@@ -145,6 +146,7 @@ class Worker:
             log=logging.getLogger("ostiary.web"),
             factors=self._state.factors,
             devices=self.devices,
+            management=self._state.management,
             record=functools.partial(record_event, self.journal, time.time),
         )
         # Our pages are behind the gateway, which has read the request strictly already.
@@ -199,6 +201,7 @@ class Worker:
         configuration = fresh.settings.configuration
         self._listening.adopt(fresh)
         self._state.reconfigure(configuration)
+        self._state.management.adopt(fresh.management)
         self._refresher.reconfigure(configuration.sessions)
         self.metrics.set_routes([route.name for route in fresh.settings.routes])
         self.metrics.info("ostiary_configuration_revision_info", fresh.settings.revision)

@@ -20,6 +20,7 @@ from proxy.web import (
     callback,
     device_proof,
     device_reports,
+    device_webhook,
     devices,
     handover,
     interrupted,
@@ -38,6 +39,7 @@ from proxy.web.endpoints import (
     CALLBACK,
     DEVICE_CODE,
     DEVICE_REMOVE,
+    DEVICE_WEBHOOK,
     FACTORS,
     ICON,
     INTERRUPTED,
@@ -131,6 +133,7 @@ _ROUTES: Final[tuple[tuple[str, str, Handler, bool], ...]] = (
     ("POST", PROOF_PATH, device_proof.receive, False),
     ("POST", DEVICE_CODE, devices.add, False),
     ("POST", DEVICE_REMOVE, devices.remove, False),
+    ("POST", DEVICE_WEBHOOK, device_webhook.receive, False),
     ("GET", ICON, _icon, True),
     ("GET", JWKS, _jwks, True),
 )

@@ -10,6 +10,7 @@ from proxy.assertion import Signer
 from proxy.authn.factors import Factors
 from proxy.authn.oidc import OidcProvider
 from proxy.authn.saml import SamlProvider
+from proxy.devices.management.service import Management
 from proxy.devices.service import Devices
 from proxy.model.identity import Identity
 from proxy.sessions.seal import Sealer
@@ -36,7 +37,8 @@ class WebContext:
     "factor-added", "factor-removed", "factor-used", "factor-failed", "device-enrolled", "device-refused",
     "device-proved", "device-revoked"; no field is a secret.
     Sessions that a provider ends are told one by one, the first fifty of them.
-    `factors` are our own second factors, `devices` the inventory; None where there are none.
+    `factors` are our own second factors, `devices` the inventory, `management` what tells of it; None
+    where there are none.
     `clock` gives seconds since the epoch.
     """
 
@@ -51,5 +53,6 @@ class WebContext:
     factors: Factors | None = None
     saml: Callable[[], Mapping[str, SamlProvider]] = _no_saml
     devices: Devices | None = None
+    management: Management | None = None
     limits: DeviceLimits = field(default_factory=DeviceLimits)
     record: Callable[..., None] = _no_record

@@ -20,6 +20,7 @@ FACTORS: Final = "/.ostiary/factors"  # login host; where people enrol and remov
 INTERRUPTED: Final = "/.ostiary/interrupted"  # any host; the gateway relays a form here that must wait for a login
 RESUME: Final = "/.ostiary/resume"  # any host; sends it off once the login is done
 DEVICE_CODE: Final = "/.ostiary/device/code"  # login host; makes the code a device is enrolled with
+DEVICE_WEBHOOK: Final = "/.ostiary/devices/{name}/webhook"  # login host; a management system tells of devices, signed
 DEVICE_REMOVE: Final = "/.ostiary/device/remove"  # login host; takes a device away from its owner's inventory
 ICON: Final = "/.ostiary/icon.svg"
 CALLBACK: Final = "/.ostiary/oidc/{provider}/callback"
