@@ -16,6 +16,7 @@ from proxy.web import devices
 from proxy.web.endpoints import PORTAL, login_path
 from proxy.web.pages import JSON_HEADERS, hue, initial
 from proxy.web.refusals import Refusal, render
+from proxy.web.second_factor import portal_section
 from proxy.web.visit import Refused, Visit, answer, label, see_other
 
 _SID_SHOWN: Final = 8  # characters: enough to find it in `sessions list`, too few to be mistaken for a secret
@@ -51,6 +52,7 @@ async def show(visit: Visit) -> web.Response:
         expires_iso=_iso(visit.ends(session)),
         sid=session.sid[:_SID_SHOWN],
         devices=await devices.listed(visit, session),
+        second_factor=await portal_section(visit, session),
     )
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
-from proxy.authn.factors import Factor, FactorRefused, Factors, TooManyAttempts, Used, person_of
+from proxy.authn.factors import FactorRefused, Factors, TooManyAttempts, Used, person_of
 from proxy.model.reasons import MEANING, Reason
 from proxy.sessions.session import SessionRecord
 from proxy.web.arrival import going_to, has_own_factors, renewed, take_along
@@ -26,6 +25,7 @@ from proxy.web.visit import Refused, Visit, app_title, label, see_other
 from proxy.web.wish import Wish, is_enough, lacking, read_wish
 
 _TAB: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NONE: Final = "You have none yet. Pages that ask for more than your login will ask you to set one up."
 _CONFIRM: Final = "confirm"  # a parameter: ask, however well the person is known already
 
 
@@ -164,9 +164,4 @@ async def portal_section(visit: Visit, session: SessionRecord) -> dict[str, obje
     if not has_own_factors(visit, session.provider):
         return None
     known = await factors_of(visit).of(person_of(session.identity))
-    return {"href": FACTORS, "summary": summary(known)}
-
-
-def summary(known: Sequence[Factor]) -> str:
-    """What somebody has, in a few words."""
-    return ", ".join(each.name for each in known) or "none yet"
+    return {"href": FACTORS, "has": bool(known), "summary": ", ".join(each.name for each in known) or _NONE}

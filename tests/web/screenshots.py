@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from strength_pages import STRENGTH
+
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Failed
 from proxy.web.pages import ICON_SVG, hue, initial, page
@@ -115,6 +119,7 @@ def portal(count: int) -> Answer:
         expires_iso="2026-11-22T18:30:00Z",
         sid="4f1c09ab",
         devices=DEVICES if count > 2 else None,
+        second_factor={"href": "#", "has": True, "summary": "Blue key, Phone"} if count > 2 else None,
     )
 
 
@@ -139,7 +144,60 @@ FAILED = (
     ),
     Failed("sre-reads", "auth_age", "When you last proved who you are.", unknown=True),
 )
+AGED = "(reported by the agent 3 min ago; {} is asked)."
+POSTURE = (
+    Failed(
+        "posture",
+        "device",
+        "Disk encryption is off " + AGED.format("disk_encrypted: true"),
+        remedy="Turn on FileVault: System Settings, Privacy & Security, FileVault. "
+        "Then let the agent report it: ostiary device report.",
+    ),
+    Failed(
+        "posture",
+        "device",
+        "The firewall is on (reported by the agent 2 h ago; at most 15 min old is asked).",
+        unknown=True,
+        remedy="Start the agent on this device, or let it report now: ostiary device report.",
+    ),
+    Failed(
+        "posture",
+        "device",
+        "Nothing is known about the screen lock.",
+        unknown=True,
+        remedy="Start the agent on this device, or let it report now: ostiary device report.",
+    ),
+)
+DEVICE_LINKS = {
+    "portal_url": "https://login.apps.localhost:8443/#devices",
+    "prove_url": "https://login.apps.localhost:8443/.ostiary/device/prove?return=https://grafana.apps.localhost:8443/",
+}
 PAGES: dict[str, Answer] = {
+    "step-up": refused(
+        Reason.STEP_UP_REQUIRED,
+        rule="admin",
+        failed=(
+            Failed("strong", "mfa", "You logged in without a second factor.", remedy="Confirm with a second factor."),
+        ),
+        identity=ADA,
+        mfa=True,
+    ),
+    "device-required": refused(
+        Reason.DEVICE_REQUIRED,
+        rule="staff",
+        failed=tuple(
+            Failed("posture", "device", said, unknown=True, remedy="Enrol this device from your apps page.")
+            for said in ("It is not known whether this device is managed.", "Nothing is known about disk encryption.")
+        ),
+        identity=ADA,
+        **DEVICE_LINKS,
+    ),
+    "device-not-compliant": refused(
+        Reason.DEVICE_NOT_COMPLIANT, rule="staff", failed=POSTURE, identity=ADA, **DEVICE_LINKS
+    ),
+    "device-proof": refused(Reason.DEVICE_PROOF_REQUIRED, identity=ADA, **DEVICE_LINKS),
+    "too-many-attempts": refused(Reason.TOO_MANY_ATTEMPTS, identity=ADA, detail="Try again in 12 minutes."),
+    "token-invalid": refused(Reason.TOKEN_INVALID),
     "refused": refused(
         Reason.NO_RULE_ALLOWS,
         rule="sre-reads",
@@ -210,6 +268,9 @@ PAGES: dict[str, Answer] = {
         "carry", title="You are logged in", text="Taking you to Grafana.", next="#here", step="", attempt=""
     ),
 }
+
+
+PAGES |= {picture: shown(name, **values) for picture, (name, values) in STRENGTH.items()}
 
 
 async def serve() -> tuple[web.AppRunner, str]:
