@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import ceil
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -19,8 +20,12 @@ _DOOR: Final = {401: "ajar", 403: "shut", 404: "shut"}
 _LOGIN_REASONS: Final = frozenset(
     (Reason.LOGIN_REQUIRED, Reason.SESSION_EXPIRED, Reason.SESSION_REVOKED, Reason.REAUTHENTICATION_REQUIRED)
 )
-_POLICY_REASONS: Final = frozenset((Reason.NO_RULE_ALLOWS, Reason.DENIED_BY_RULE, Reason.REAUTHENTICATION_REQUIRED))
-_RETRY_AFTER: Final = {Reason.OVERLOADED: b"5"}
+_STRONGER: Final = frozenset((Reason.REAUTHENTICATION_REQUIRED, Reason.STEP_UP_REQUIRED))
+_DEVICE: Final = frozenset((Reason.DEVICE_REQUIRED, Reason.DEVICE_NOT_COMPLIANT, Reason.DEVICE_PROOF_REQUIRED))
+_MENDED: Final = _STRONGER | _DEVICE  # what to do about it is said here, not in the route's own words
+_POLICY_REASONS: Final = _MENDED - {Reason.DEVICE_PROOF_REQUIRED} | {Reason.NO_RULE_ALLOWS, Reason.DENIED_BY_RULE}
+_TOKEN: Final = frozenset((Reason.TOKEN_INVALID, Reason.TOKEN_REPLAYED))
+_RETRY_AFTER: Final = {Reason.OVERLOADED: 5, Reason.TOO_MANY_ATTEMPTS: 60}
 
 
 class Refusal(NamedTuple):
@@ -29,6 +34,10 @@ class Refusal(NamedTuple):
     `target` is the path and query that was asked for: "try again", "log in" and "use another account" lead back to it.
     `identity` is the label of who asked (an e-mail address or a name), `detail` one more sentence, already bounded,
     `attempt` the login that failed: this tab may have put a #fragment by for it.
+
+    `portal_url` is the absolute address of the list of a person's devices, `prove_url` where a device is shown.
+    `acr_values`, `max_age` (seconds) and `mfa` are what is asked of a login, for STEP_UP_REQUIRED and
+    REAUTHENTICATION_REQUIRED. `retry_after` (seconds) is when to try again, for 429 and 503.
     """
 
     reason: Reason
@@ -43,6 +52,12 @@ class Refusal(NamedTuple):
     target: str = ""
     detail: str = ""
     attempt: str = ""
+    portal_url: str = ""
+    prove_url: str = ""
+    acr_values: tuple[str, ...] = ()
+    max_age: float | None = None
+    mfa: bool = False
+    retry_after: float | None = None
 
 
 class Act(NamedTuple):
@@ -105,7 +120,8 @@ def _quality(parameters: list[str]) -> float:
 def render(refusal: Refusal, *, want: Literal["html", "json"]) -> tuple[int, list[Header], bytes]:
     """A refusal as (HTTP status, headers including Content-Length, body).
 
-    401 always carries WWW-Authenticate (RFC 9110 §15.5.2), with a scheme no browser opens a dialog for; 503 carries
+    401 always carries WWW-Authenticate (RFC 9110 §15.5.2), with a scheme no browser opens a dialog for; programs that
+    need a stronger login or another token are told so as well (RFC 9470 §3, RFC 6750 §3). 429 and 503 carry
     Retry-After.
     """
     status = MEANING[refusal.reason].status
@@ -113,9 +129,32 @@ def render(refusal: Refusal, *, want: Literal["html", "json"]) -> tuple[int, lis
     headers = [*shared, (b"Content-Length", b"%d" % len(body))]
     if status == 401:
         headers.append((b"WWW-Authenticate", b'Ostiary realm="ostiary"'))
-    elif status == 503:
-        headers.append((b"Retry-After", _RETRY_AFTER.get(refusal.reason, b"10")))
+        if want == "json" and (refusal.reason in _STRONGER or refusal.reason in _TOKEN):
+            headers.append((b"WWW-Authenticate", _bearer(refusal)))
+    elif status in (429, 503):
+        after = _RETRY_AFTER.get(refusal.reason, 10) if refusal.retry_after is None else ceil(refusal.retry_after)
+        headers.append((b"Retry-After", b"%d" % max(1, after)))
     return status, headers, body
+
+
+def _bearer(refusal: Refusal) -> bytes:
+    """The challenge for programs: what is wrong with the token, or what login it takes."""
+    strength = refusal.reason in _STRONGER
+    fields = {
+        "error": "insufficient_user_authentication" if strength else "invalid_token",
+        "error_description": MEANING[refusal.reason].title,
+    }
+    if strength and refusal.acr_values:
+        fields["acr_values"] = " ".join(refusal.acr_values)
+    if strength and refusal.max_age is not None:
+        fields["max_age"] = str(max(0, int(refusal.max_age)))
+    return b"Bearer " + ", ".join(f'{name}="{_quoted(value)}"' for name, value in fields.items()).encode("ascii")
+
+
+def _quoted(text: str) -> str:
+    """What may stand in a quoted-string (RFC 9110 §5.6.4), ASCII only."""
+    plain = "".join(character for character in text if " " <= character <= "~")
+    return plain.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _json(refusal: Refusal) -> bytes:
@@ -125,7 +164,7 @@ def _json(refusal: Refusal) -> bytes:
         "reason": refusal.reason.value,
         "rule": refusal.rule,
         "reference": refusal.reference,
-        "remedy": refusal.route_text or meaning.remedy,
+        "remedy": _note(refusal) or meaning.remedy,
     }
     if refusal.failed:
         answer["failed"] = refusal.failed[:_MAX_FAILED]
@@ -133,6 +172,11 @@ def _json(refusal: Refusal) -> bytes:
         answer["detail"] = refusal.detail
     if refusal.login_url:
         answer["login_url"] = refusal.login_url
+    if refusal.reason in _STRONGER:
+        answer["step_up"] = {"acr_values": refusal.acr_values, "max_age": refusal.max_age, "mfa": refusal.mfa}
+    if refusal.reason in _DEVICE:
+        answer["portal_url"] = refusal.portal_url or None
+        answer["prove_url"] = refusal.prove_url or None
     try:
         return msgspec.json.encode(answer)
     except UnicodeEncodeError:  # a lone surrogate somewhere must not turn a refusal into a failure
@@ -149,21 +193,39 @@ def _values(refusal: Refusal, status: int) -> dict[str, object]:
         "detail": refusal.detail,
         "status": status,
         "reason": reason.value,
-        "door": _DOOR.get(status, "barred"),
+        "door": "ajar" if reason in _MENDED else _DOOR.get(status, "barred"),
         "host": refusal.host,
-        "note": refusal.route_text or "",
-        "failed": () if reason in _LOGIN_REASONS and not shows_rule else refusal.failed[:_MAX_FAILED],
+        "note": _note(refusal),
+        "failed": () if reason in _LOGIN_REASONS and not shows_rule else _lines(refusal),
         "rule": refusal.rule if shows_rule else "",
         "intro": "You were stopped by rule" if reason is Reason.DENIED_BY_RULE else "The nearest rule is",
         "outro": ", because of this:" if reason is Reason.DENIED_BY_RULE else ", and this part of it does not hold:",
         "sole": "You were stopped by rule" if reason is Reason.DENIED_BY_RULE else "The rule that decided is",
+        "whose": "baseline" if shows_rule else "rule",
         "identity": refusal.identity,
         "initial": initial(refusal.identity),
-        "switch": _switch(refusal) if status == 403 else "",
+        "switch": _switch(refusal) if status == 403 and reason not in _DEVICE else "",
         "acts": _acts(refusal, status),
         "reference": refusal.reference,
         "attempt": refusal.attempt,
     }
+
+
+def _note(refusal: Refusal) -> str:
+    """The route's own words. They are for people who may not come in, not for those who have only to do something."""
+    return "" if refusal.reason in _MENDED else refusal.route_text or ""
+
+
+def _lines(refusal: Refusal) -> list[Failed]:
+    """What failed. A remedy that several have is said once, with the last of them. How to enrol is said above them."""
+    shown = refusal.failed[:_MAX_FAILED]
+    enrol = refusal.reason is Reason.DEVICE_REQUIRED
+    own = {one.remedy for one in shown if enrol and one.condition == "device"}
+    later = [{one.remedy for one in shown[number + 1 :]} | own for number in range(len(shown))]
+    return [
+        msgspec.structs.replace(one, remedy="") if one.remedy in said else one
+        for one, said in zip(shown, later, strict=True)
+    ]
 
 
 def _switch(refusal: Refusal) -> str:
@@ -172,9 +234,14 @@ def _switch(refusal: Refusal) -> str:
 
 def _acts(refusal: Refusal, status: int) -> list[Act]:
     reason = refusal.reason
-    if reason in _LOGIN_REASONS:
-        return [Act(refusal.login_url or login_path(refusal.target or "/"), "Log in", carry=True)]
+    if reason in _LOGIN_REASONS or reason is Reason.STEP_UP_REQUIRED:
+        text = "Confirm" if reason in _STRONGER else "Log in"
+        return [Act(refusal.login_url or _login(refusal), text, carry=True)]
     portal = Act(PREFIX, "Your apps")
+    if reason in _DEVICE:
+        return _device_acts(refusal)
+    if reason is Reason.TOO_MANY_ATTEMPTS:
+        return [Act(local(refusal.target), "Try again", carry=True), portal] if refusal.target else [portal]
     if reason in (Reason.LOGIN_FAILED, Reason.LOGIN_REFUSED, Reason.PROVIDER_UNAVAILABLE):
         return [Act(refusal.login_url or LOGIN, "Try again", carry=True), portal]
     if status in (408, 421, 500, 502, 503, 504):
@@ -182,6 +249,28 @@ def _acts(refusal: Refusal, status: int) -> list[Act]:
     if status not in (403, 404) and not refusal.identity:
         return []
     return [*_route_act(refusal.route_link), portal]
+
+
+def _login(refusal: Refusal) -> str:
+    back = refusal.target or "/"
+    return login_path(back, refusal.max_age, mfa=refusal.mfa, acr=refusal.acr_values)
+
+
+def _device_acts(refusal: Refusal) -> list[Act]:
+    """Enrol, prove, check again: first what this reason asks for."""
+    listed = refusal.portal_url if _is_web(refusal.portal_url) else f"{PREFIX}#devices"  # a redirect keeps the fragment
+    shown = refusal.prove_url or (refusal.login_url or "" if refusal.reason is Reason.DEVICE_PROOF_REQUIRED else "")
+    prove = [Act(shown, "Prove this device", carry=True)] if _is_web(shown) else []
+    again = [Act(local(refusal.target), "Check again", carry=True)] if refusal.target else []
+    if refusal.reason is Reason.DEVICE_PROOF_REQUIRED:
+        return [*prove, *again, Act(listed, "Your devices")]
+    if refusal.reason is Reason.DEVICE_REQUIRED:
+        return [Act(listed, "Enrol this device"), *prove, *again]
+    return [*again, *prove, Act(listed, "Your devices")]
+
+
+def _is_web(url: str) -> bool:
+    return url.startswith(("https://", "http://"))
 
 
 def _route_act(link: str | None) -> list[Act]:

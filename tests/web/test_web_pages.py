@@ -60,7 +60,7 @@ def test_hostile_text_in_every_field_of_a_refusal_is_text() -> None:
     refusal = Refusal(
         Reason.NO_RULE_ALLOWS,
         rule=HOSTILE,
-        failed=(Failed(HOSTILE, HOSTILE, HOSTILE), Failed(HOSTILE, HOSTILE, HOSTILE, unknown=True)),
+        failed=(Failed(HOSTILE, HOSTILE, HOSTILE, remedy=HOSTILE), Failed(HOSTILE, HOSTILE, HOSTILE, unknown=True)),
         reference=HOSTILE,
         login_url=HOSTILE,
         route_text=HOSTILE,
@@ -69,6 +69,10 @@ def test_hostile_text_in_every_field_of_a_refusal_is_text() -> None:
         host=HOSTILE,
         target=HOSTILE,
         detail=HOSTILE,
+        portal_url="https://" + HOSTILE,
+        prove_url="https://" + HOSTILE,
+        acr_values=(HOSTILE,),
+        max_age=1.0,
     )
     for reason in Reason:
         _, headers, body = render(refusal._replace(reason=reason), want="html")
@@ -103,7 +107,7 @@ def test_every_reason_has_a_page_and_json_with_its_status(reason: Reason) -> Non
     assert MEANING[reason].title in Page(body.decode()).texts["h1"][0]
     assert fields["Content-Length"] == str(len(body))
     assert ("WWW-Authenticate" in fields) == (status == 401)
-    assert ("Retry-After" in fields) == (status == 503)
+    assert ("Retry-After" in fields) == (status in (429, 503))
     status, headers, body = render(refusal, want="json")
     told = json.loads(body)
     assert (status, told["reason"], told["reference"]) == (MEANING[reason].status, reason.value, "r-1")
