@@ -27,6 +27,16 @@ class IdpLaunch(msgspec.Struct, frozen=True, kw_only=True):
     ca: str
 
 
+class SamlIdpLaunch(msgspec.Struct, frozen=True, kw_only=True):
+    """For the partner company's SAML provider. `metadata` is the proxy's own, fetched when first needed; `ca` is a PEM
+    file: whom to trust for that."""
+
+    host: str
+    port: int
+    metadata: str
+    ca: str
+
+
 class AppLaunch(msgspec.Struct, frozen=True, kw_only=True):
     """For a sample app: its `name`, where it listens, whose assertions it believes (`issuer`, `jwks`) and meant for
     whom (`audience`)."""
