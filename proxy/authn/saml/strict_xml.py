@@ -112,19 +112,24 @@ def _parsed(data: bytes, elements: int) -> Element:
 
 
 def _bounded(root: Element, elements: int) -> None:
-    count = 0
-    depth = 0
-    for event, node in etree.iterwalk(root, events=("start", "end", "comment", "pi")):
+    count = depth = namespaces = 0
+    for event, node in etree.iterwalk(root, events=("start", "end", "comment", "pi", "start-ns", "end-ns")):
         if event == "end":
             depth -= 1
-            continue
-        count, depth = count + 1, depth + 1
-        if not isinstance(node.tag, str):
+        elif event == "end-ns":
+            namespaces -= 1
+        elif event == "start-ns":
+            namespaces += 1
+            if namespaces > MAX_NAMESPACES:
+                raise XmlRefused("the document has too many namespaces")
+        elif event != "start" or not isinstance(node, Element):
             raise XmlRefused("the document holds something besides elements and text")
-        if depth > MAX_DEPTH or count > elements:
-            raise XmlRefused(f"the document has more than {elements} elements, or more than {MAX_DEPTH} levels")
-        if len(node.attrib) > MAX_ATTRIBUTES or len(node.nsmap) > MAX_NAMESPACES:
-            raise XmlRefused("an element has too many attributes or namespaces")
+        else:
+            count, depth = count + 1, depth + 1
+            if depth > MAX_DEPTH or count > elements:
+                raise XmlRefused(f"the document has more than {elements} elements, or more than {MAX_DEPTH} levels")
+            if len(node.attrib) > MAX_ATTRIBUTES:
+                raise XmlRefused("an element has too many attributes")
 
 
 def decode_base64(text: str, limit: int = MAX_BYTES) -> bytes:

@@ -26,11 +26,12 @@ def ciphered(plain: bytes, algorithm: str, key: bytes) -> bytes:
     return iv + encryptor.update(plain + bytes(fill - 1) + bytes([fill])) + encryptor.finalize()
 
 
-def wrapped(key: bytes, recipient: rsa.RSAPublicKey, transport: str, digest: str) -> bytes:
+def wrapped(key: bytes, recipient: rsa.RSAPublicKey, transport: str, digest: str, mask: str) -> bytes:
     if transport.endswith("rsa-1_5"):
         return recipient.encrypt(key, padding.PKCS1v15())
-    chosen: hashes.HashAlgorithm = hashes.SHA256() if digest == "sha256" else hashes.SHA1()
-    return recipient.encrypt(key, padding.OAEP(padding.MGF1(hashes.SHA1()), chosen, None))
+    chosen = hashes.SHA256() if digest == "sha256" else hashes.SHA1()
+    masked = hashes.SHA256() if mask == "mgf1sha256" else hashes.SHA1()
+    return recipient.encrypt(key, padding.OAEP(padding.MGF1(masked), chosen, None))
 
 
 def encrypted(
@@ -40,6 +41,8 @@ def encrypted(
     algorithm: str = XENC11 + "aes256-gcm",
     transport: str = XENC + "rsa-oaep-mgf1p",
     digest: str = "sha1",
+    mask: str = "",
+    label: str = "",
     beside: bool = False,
     tamper: bool = False,
     keys: int = 1,
@@ -52,10 +55,12 @@ def encrypted(
     data = bytearray(ciphered(plain, algorithm, key))
     data[len(data) // 2] ^= tamper
     name = f"{XENC if digest == 'sha256' else DS}{digest}"
-    secret = base64.b64encode(wrapped(key, rsa_key(recipient).public_key(), transport, digest)).decode()
+    secret = base64.b64encode(wrapped(key, rsa_key(recipient).public_key(), transport, digest, mask)).decode()
+    more = f'<x:MGF xmlns:x="{XENC11}" Algorithm="{XENC11}{mask}"/>' if mask else ""
+    more += f"<xenc:OAEPparams>{label}</xenc:OAEPparams>" if label else ""
     encrypted_key = (
         f'<xenc:EncryptedKey><xenc:EncryptionMethod Algorithm="{transport}"><ds:DigestMethod Algorithm="{name}"/>'
-        f"</xenc:EncryptionMethod><xenc:CipherData><xenc:CipherValue>{secret}</xenc:CipherValue></xenc:CipherData>"
+        f"{more}</xenc:EncryptionMethod><xenc:CipherData><xenc:CipherValue>{secret}</xenc:CipherValue></xenc:CipherData>"
         "</xenc:EncryptedKey>"
     ) * keys
     inside = "" if beside else f"<ds:KeyInfo>{encrypted_key}</ds:KeyInfo>"

@@ -20,6 +20,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "AES-192-GCM": {"algorithm": XENC11 + "aes192-gcm"},
     "OAEP with SHA-256": {"digest": "sha256"},
     "OAEP of XML Encryption 1.1": {"transport": XENC11 + "rsa-oaep"},
+    "OAEP with SHA-256 all through": {"transport": XENC11 + "rsa-oaep", "digest": "sha256", "mask": "mgf1sha256"},
     "the key beside the data": {"beside": True},
     "several keys": {"keys": 3},
 }
@@ -29,6 +30,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "AES-CBC, unsigned around it": ({"algorithm": XENC + "aes256-cbc"}, "use AES-GCM"),
     "triple DES": ({"algorithm": XENC + "aes256-tripledes"}, "use AES-GCM"),
     "PKCS#1 v1.5": ({"transport": XENC + "rsa-1_5"}, "use RSA-OAEP"),
+    "OAEP with MD5": ({"digest": "md5"}, "digest or mask"),
+    "OAEP with a strange mask": ({"mask": "mgf1md5"}, "digest or mask"),
+    "OAEP with a label": ({"label": "eA=="}, "label"),
     "no key": ({"keys": 0}, "encrypted keys"),
     "many keys": ({"keys": 5}, "encrypted keys"),
     "only its content": ({"kind": XENC + "Content"}, "not an element"),
