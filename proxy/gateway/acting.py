@@ -13,8 +13,9 @@ from proxy.model.facts import Facts
 from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
 from proxy.model.verdict import Outcome, Verdict
+from proxy.policy import Wanted
 from proxy.sessions.live import LiveSession
-from proxy.web.endpoints import challenge_location, prove_url
+from proxy.web.endpoints import PORTAL, challenge_location, prove_url
 from proxy.web.refusals import Refusal, wants
 from proxy.web.visit import label
 from proxy.wire.path import Target
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from proxy.gateway.door import House, Notes
     from proxy.gateway.plan import RoutePlan
     from proxy.gateway.snapshot import Snapshot
-    from proxy.policy import Wanted
 
 
 # After these, what follows on the connection cannot be trusted to be what it seems.
@@ -72,6 +72,7 @@ class Acting(Relay):
         "snapshot",
         "started",
         "target",
+        "until",
         "verdict",
         "withheld",
     )
@@ -102,18 +103,23 @@ class Acting(Relay):
     snapshot: Snapshot  # the configuration this exchange began under
     started: float  # monotonic
     target: Target | None  # once read
+    until: float  # when what a token began must end, seconds since the epoch; 0 until that is looked up
     verdict: Verdict
     withheld: str  # id of a session that may not be used from here
 
     def _challenge(self) -> None:
-        if self.verdict.reason in _MENDED_ELSEWHERE:
-            self._refuse(self.verdict.reason)
-        elif self._wants() == "redirect" and not self.head.fields.upgrade:
+        reason, want = self.verdict.reason, self._wants()
+        if reason in _MENDED_ELSEWHERE or self.head.fields.upgrade:
+            self._refuse(reason)
+        elif want == "redirect":
             self._answered(303, write_redirect(self.connection, 303, self._way_on(), keep=self._keep()))
-        elif not self.plan.control and keeps_form(self.head, self._own_origin(), self.snapshot.largest_form):
+        elif want == "html" and not self.plan.control and self._keeps_form():
             self._put_by()
         else:
-            self._refuse(self.verdict.reason)
+            self._refuse(reason)
+
+    def _keeps_form(self) -> bool:
+        return keeps_form(self.head, self._own_origin(), self.snapshot.largest_form)
 
     def _way_on(self) -> str:
         """Where what is asked for is done, and from where people come back."""
@@ -157,18 +163,26 @@ class Acting(Relay):
         verdict = self.verdict
         challenged = verdict.outcome is Outcome.CHALLENGE
         stranger = challenged and self.identity is None
+        mending = reason in _MENDED_ELSEWHERE
+        way_on = self._absolute(self._way_on()) if challenged and not mending else None
+        wanted = self._wanted() or Wanted()
         refusal = Refusal(
             reason=reason,
             rule="" if stranger else verdict.rule,  # who has only to log in learns nothing about the rules yet
             failed=() if stranger else verdict.failed,
             reference=self.reference,
-            login_url=self._absolute(self._way_on()) if challenged and reason not in _MENDED_ELSEWHERE else None,
+            login_url=way_on,
             route_text=self._own_words(),
             route_link=self._own_link(),
             identity="" if self.identity is None else label(self.identity),
             host=self.host,
             target=self._asked_for(),
             detail=self.note,
+            portal_url=self.snapshot.login_origin + PORTAL if mending else "",
+            prove_url=way_on or "" if reason is Reason.DEVICE_PROOF_REQUIRED else "",
+            acr_values=wanted.acr,
+            max_age=wanted.max_age,
+            mfa=wanted.mfa,
         )
         status, size = write_refusal(
             self.connection,

@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.gateway.admission import Moment, certificate_of, service_of
+from proxy.gateway.bearer import expiry_of
 from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
 
@@ -196,10 +197,9 @@ class _Look:
 
     def _of_token(self, token: bytes) -> Identity | None:
         exchange = self.exchange
-        identity = exchange.identity
-        expires = None if identity is None else identity.claims.get("exp")
-        late = isinstance(expires, int | float) and self.now >= expires + _TOKEN_GRACE
-        if late or not self.house.workloads.recognises(token):
-            exchange.cut(Reason.TOKEN_INVALID, "token", expires + _TOKEN_GRACE if late and expires else self.since)
-            return None
-        return identity
+        if not exchange.until:
+            exchange.until = expiry_of(token) + _TOKEN_GRACE
+        late = self.now >= exchange.until
+        if late or (exchange.snapshot is not self.house.snapshot and not self.house.workloads.recognises(token)):
+            exchange.cut(Reason.TOKEN_INVALID, "token", exchange.until if late else self.since)
+        return exchange.identity
