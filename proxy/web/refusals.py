@@ -258,7 +258,8 @@ def _login(refusal: Refusal) -> str:
 
 def _device_acts(refusal: Refusal) -> list[Act]:
     """Enrol, prove, check again: first what this reason asks for."""
-    listed = refusal.portal_url if _is_web(refusal.portal_url) else f"{PREFIX}#devices"  # a redirect keeps the fragment
+    listed = refusal.portal_url if _is_web(refusal.portal_url) else PREFIX  # its redirect keeps the fragment
+    listed = listed if "#" in listed else f"{listed}#devices"
     shown = refusal.prove_url or (refusal.login_url or "" if refusal.reason is Reason.DEVICE_PROOF_REQUIRED else "")
     prove = [Act(shown, "Prove this device", carry=True)] if _is_web(shown) else []
     again = [Act(local(refusal.target), "Check again", carry=True)] if refusal.target else []

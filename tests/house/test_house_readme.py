@@ -18,6 +18,7 @@ from proxy.cli import COMMANDS
 from proxy.model.facts import Facts
 from proxy.model.reasons import MEANING, Reason
 from proxy.settings.load import check
+from proxy.settings.schema import Configuration
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
@@ -100,7 +101,7 @@ def configurations() -> list[tuple[str, str]]:
         if set(own) == {"routes"}:
             made.append((whole, block))
         else:
-            assert set(own) <= set(base), "the example replaces a section that the first one does not have"
+            assert set(own) <= {field.encode_name for field in msgspec.structs.fields(Configuration)}
             made.append(("".join((base | own).values()), routes))
     return made
 

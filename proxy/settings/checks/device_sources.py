@@ -47,10 +47,15 @@ def _device(at: Path, written: dict[str, Any], sources: _Sources) -> Iterator[Fi
         yield Finding(at, "nothing tells anything about devices, so nobody can meet this", hint, "warning", key=True)
         return
     asked = written.get("source", ())
-    for source in [asked] if isinstance(asked, str) else asked if isinstance(asked, list) else ():
-        kind, colon, name = source.partition(":") if isinstance(source, str) else ("", "", "")
+    listed = [
+        one
+        for one in ([asked] if isinstance(asked, str) else asked if isinstance(asked, list) else ())
+        if isinstance(one, str)
+    ]
+    for source in listed:
+        kind, colon, name = source.partition(":")
         known = {"management": sources.management, "claims": sources.claims}.get(kind)
-        if known is not None and (name not in known if colon else not known):
+        if known is not None and ((colon and name not in known) or (not known and len(listed) == 1)):
             hint = f"configured: {', '.join(sorted(known)) or 'none'}"
             where = "devices.management" if kind == "management" else "login.providers with device"
             yield Finding((*at, "source"), f'there is no "{source}" under {where}', hint)
