@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from lxml import etree
 from saml_idp import IDP, NOW, PASSWORD, REQUEST, Idp, posted
@@ -114,3 +116,11 @@ async def test_namespaces_that_only_values_use_are_signed_too(idp: Idp, make: Ma
     response = idp.response(signed=signed, lies={"prefixes": ["xs"]})
     assert b"InclusiveNamespaces" in etree.tostring(response)
     assert (await login(make(), response)).identity.groups == {"sre", "staff"}
+
+
+async def test_nobody_is_named_in_the_log(idp: Idp, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    await login(make(), idp.response(encryption={}))
+    with pytest.raises(LoginRefused):
+        await login(make(), idp.response(key=rsa_key("mallory")))
+    assert "alice" not in caplog.text
