@@ -15,6 +15,7 @@ settings.register_profile("ostiary", deadline=None)
 settings.load_profile("ostiary")
 
 sys.path.append(str(Path(__file__).parent / "scenarios"))  # tests/chaos plays on the same stage
+sys.path.append(str(Path(__file__).parent / "devices"))  # tests/web lets the same laptops report
 sys.path.append(str(Path(__file__).parent / "authn" / "saml"))  # tests/web has its SAML provider, too
 
 

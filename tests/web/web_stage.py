@@ -33,6 +33,10 @@ from proxy.demo.idp.people import people
 from proxy.demo.idp.provider import Provider as Idp
 from proxy.demo.idp.server import make_application
 from proxy.demo.programs import Registration
+from proxy.devices.memory import MemoryDeviceStore
+from proxy.devices.service import Devices
+from proxy.gateway.admission import UNPROVED_PAGES
+from proxy.model.identity import Certificate
 from proxy.sessions.bus import Bus
 from proxy.sessions.live import LiveSession
 from proxy.sessions.seal import Sealer
@@ -103,6 +107,7 @@ class Stage:
         self.store: SessionStore
         self.sessions: Sessions
         self.factors: Factors
+        self.devices: Devices
         self.http: aiohttp.ClientSession
         self.providers: dict[str, OidcProvider] = {}
         self.saml: dict[str, SamlProvider] = {}
@@ -113,14 +118,24 @@ class Stage:
     def base(self) -> str:
         return f"http://127.0.0.1:{self.ports['control']}"
 
-    async def gateway_headers(self, host: str, cookies: dict[str, str]) -> dict[str, str]:
-        """What the gateway adds: the session, if the handle is good on this host."""
-        headers = {"X-Ostiary-Client": "192.0.2.7", "X-Ostiary-Reference": f"ref-{next(self._references)}"}
+    async def gateway_headers(
+        self, host: str, cookies: dict[str, str], path: str = "", address: str = "192.0.2.7", certificate: str = ""
+    ) -> dict[str, str]:
+        """What the gateway adds: the session, if the handle is good on this host and its device shows itself; the
+        certificate's fingerprint, "" for none, and the device it names."""
+        headers = {"X-Ostiary-Client": address, "X-Ostiary-Reference": f"ref-{next(self._references)}"}
+        shown = Certificate(sha256=certificate, serial="1", names=(), not_after=9e12, good_until=9e12)
+        if certificate:
+            headers["X-Ostiary-Certificate"] = certificate
+            headers["X-Ostiary-Device"] = self.devices.of_certificate(shown)
         handle = cookies.get(SESSION_COOKIE, "").encode()
         if handle:
             found = self.sessions.cached(handle, host, self.clock()) or await self.sessions.load(handle, host)
             if isinstance(found, LiveSession):
-                headers["X-Ostiary-Session"] = found.sid
+                bound, presented = found.record.device, shown if certificate else None
+                missing = self.devices.standing(bound, presented, address, self.clock())
+                if missing is None or path in UNPROVED_PAGES:
+                    headers["X-Ostiary-Session"] = found.sid
         return headers
 
     async def session_of(self, browser: Browser, origin: str) -> LiveSession | None:
@@ -143,6 +158,8 @@ class Browser:
     visited: list[str] = field(default_factory=list)
     storage: dict[str, str] = field(default_factory=dict)
     factors: str = "one"  # how the person logs in at the demo provider: with one or two
+    address: str = "192.0.2.7"
+    certificate: str = ""  # SHA-256 of the client certificate it presents
 
     async def fetch(
         self, url: str, method: str = "GET", headers: dict[str, str] | None = None, data: Any = None
@@ -156,7 +173,9 @@ class Browser:
             target = url
         else:
             target = self.stage.base + (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            sent |= {"Host": parts.netloc} | await self.stage.gateway_headers(host, cookies)
+            sent |= {"Host": parts.netloc} | await self.stage.gateway_headers(
+                host, cookies, parts.path, self.address, self.certificate
+            )
         passed = {name: value for name, value in cookies.items() if name != SESSION_COOKIE}
         if passed:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in passed.items())
@@ -302,6 +321,7 @@ async def staged(*names: str, state: str = "memory:") -> AsyncIterator[Stage]:
             visible=lambda identity, address: visible(identity, address) if stage.visible is None else stage.visible,
             log=logging.getLogger("test.web"),
             factors=stage.factors,
+            devices=stage.devices,
             record=lambda event, **fields: stage.events.append((event, fields)),
         )
         stage.ports["control"] = await _serve(stack, make_control(context))
@@ -335,6 +355,17 @@ async def _start_sessions(stage: Stage, stack: contextlib.AsyncExitStack, state:
     stage.factors = Factors(
         MemoryFactorStore(), stage.sealer, stage.settings.configuration.login, stage.clock, stage.store.consume
     )
+    stage.devices = Devices(
+        MemoryDeviceStore(),
+        stage.settings.configuration.devices,
+        stage.sealer,
+        stage.clock,
+        stage.sessions.announce_device,
+        stage.store.consume,
+        stage.sessions.end_of_device,
+        audience=LOGIN,
+    )
+    stage.sessions.device_changed = stage.devices.changed
     await stage.sessions.start()
     stack.push_async_callback(stage.sessions.close)
 
