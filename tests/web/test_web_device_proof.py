@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from web_laptops import PROVE, bound, configure, enrolled, issued, shows
+from web_laptops import PROVE, asked_of, bound, configure, enrolled, issued, shows
 from web_stage import GRAFANA, LOGIN, NAVIGATE, WIKI, Browser, Stage, staged
 
 from proxy.settings import schema
@@ -153,14 +153,11 @@ class TestAtLogin:
         browser = Browser(stage)
         await browser.open(f"{LOGIN}/")
         laptop = await enrolled(stage, browser)
-        for sha256 in ("ab" * 32, "cd" * 32):
-            await stage.devices.store.change(
-                laptop.id, lambda old, s=sha256: msgspec.structs.replace(old, cert_sha256=s)
-            )
-            await stage.devices.changed(laptop.id, 0)
-            if not browser.certificate:
-                browser.certificate = sha256
-                await browser.open(f"{LOGIN}/.ostiary/login?return=/&prompt=login")
+        await issued(stage, laptop, "ab" * 32)
+        browser.certificate = "ab" * 32
+        await browser.open(f"{LOGIN}/.ostiary/login?return=/&prompt=login")
+        assert (await bound(stage, browser)).certificate == "ab" * 32
+        await issued(stage, laptop, "cd" * 32)
         browser.certificate = "cd" * 32
         back = await browser.fetch(f"{PROVE}?return={WIKI}/", headers=dict(NAVIGATE))
         assert back.location == f"{WIKI}/"
