@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from saml_pages import SAML
 from strength_pages import STRENGTH
 
 from proxy.model.reasons import Reason
@@ -270,7 +271,7 @@ PAGES: dict[str, Answer] = {
 }
 
 
-PAGES |= {picture: shown(name, **values) for picture, (name, values) in STRENGTH.items()}
+PAGES |= {picture: shown(name, **values) for picture, (name, values) in (STRENGTH | SAML).items()}
 
 
 async def serve() -> tuple[web.AppRunner, str]:
