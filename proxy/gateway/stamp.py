@@ -97,7 +97,7 @@ def _middle(exchange: HttpExchange, known: Known, identity: bytes, authority: by
 # What our own pages read. The rest is not theirs to see: their server would act on some of it.
 _PAGE_FIELDS = frozenset(
     b"accept accept-language content-type origin referer sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user "
-    b"user-agent x-requested-with".split()
+    b"user-agent x-requested-with ostiary-signature".split()
 )
 
 

@@ -73,9 +73,12 @@ class Api:
         self._tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca) if ca else True
         self._token: Token | None = None
 
-    async def get(self, path: str, params: Mapping[str, str | list[str]] | None = None) -> dict[str, Any]:
-        """GET an object under `base`, or at an address of the same origin. Raises ManagementUnavailable."""
-        return await self._call("GET", self._at(path), params=_flat(params or {}))
+    async def get(
+        self, path: str, params: Mapping[str, str | list[str]] | None = None, *, absent: bool = False
+    ) -> dict[str, Any]:
+        """GET an object under `base`, or at an address of the same origin. With `absent`, 404 means that there is
+        nothing: {}. Raises ManagementUnavailable."""
+        return await self._call("GET", self._at(path), absent=absent, params=_flat(params or {}))
 
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """POST JSON, get an object. Raises ManagementUnavailable."""
@@ -89,7 +92,7 @@ class Api:
             raise ManagementUnavailable(f"{self.base} leads to another place, which is not followed")
         return path
 
-    async def _call(self, method: str, url: str, **more: Any) -> dict[str, Any]:
+    async def _call(self, method: str, url: str, *, absent: bool = False, **more: Any) -> dict[str, Any]:
         renewed = False
         wait = 1.0
         for _ in range(_TRIES):
@@ -102,6 +105,8 @@ class Api:
                 await self._sleep(min(_LONGEST_WAIT, _asked_for(told, self._clock()) or wait))
                 wait *= 2
                 continue
+            if absent and status == 404:
+                return {}
             if not 200 <= status < 300:
                 raise ManagementUnavailable(f"{_where(url)}: status {status}")
             return _object(body, url)

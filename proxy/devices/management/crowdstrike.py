@@ -48,8 +48,8 @@ class CrowdStrike:
         """Assessments by host; hosts that have none are simply missing in the answer."""
         found: dict[str, Mapping[str, Any]] = {}
         for start in range(0, len(ids), _SCORES_AT_ONCE):
-            answer = await self._api.get(_SCORES, {"ids": ids[start : start + _SCORES_AT_ONCE]})
-            found |= {str(row.get("aid")): row for row in rows(answer, "resources", _SCORES)}
+            answer = await self._api.get(_SCORES, {"ids": ids[start : start + _SCORES_AT_ONCE]}, absent=True)
+            found |= {str(row.get("aid")): row for row in rows({"resources": [], **answer}, "resources", _SCORES)}
         return found
 
 

@@ -1,7 +1,8 @@
 """The signature of a webhook: who sent this body, and that it is of now. Pure.
 
-`X-Ostiary-Signature: t=SECONDS,v1=HEX`, where HEX is HMAC-SHA256 under the shared secret over SECONDS, a full stop and
-the body. Several v1 may be sent while a secret is changed; one must be right.
+`Ostiary-Signature: t=SECONDS,v1=HEX`, where HEX is HMAC-SHA256 under the shared secret over SECONDS, a full stop and
+the body. Several v1 may be sent while a secret is changed; one must be right. (No name with `X-Ostiary-` in front:
+those are ours alone to write, and the gateway takes them out of every request.)
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-HEADER: Final = "X-Ostiary-Signature"
+HEADER: Final = "Ostiary-Signature"
 WINDOW: Final = 300.0  # seconds by which the time may be off, either way
 _FORM: Final = re.compile(r"t=([0-9]{1,12})((?:,v1=[0-9a-f]{64}){1,4})")
 
