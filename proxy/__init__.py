@@ -3,7 +3,7 @@
 Layers. A room imports from below only; rooms on one line never import each other: `make lint` checks it.
 ◇ is pure: no I/O, no clock, no event loop, so time is a parameter and every input can be replayed.
 
-    cli/         the command line: serve, demo, check, certs, sessions, devices, device
+    cli/         the command line: serve, demo, check, certs, sessions, devices, factors, device
     demo/        identity providers, apps, laptops, certificates and a tour
     agent/       posture, on an employee's machine (both meet the proxy over the network only)
     app/         the composition root: settings → objects → processes; start, reload, drain. Only this room constructs

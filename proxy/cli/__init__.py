@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "certs": "make a certificate authority; issue and revoke certificates",
     "sessions": "list sessions; end them at once",
     "devices": "list devices; approve, tag and revoke them",
+    "factors": "list second factors; reset somebody's",
     "device": "this machine as a device: enrol it, report its posture, prove it to browsers",
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -76,8 +77,7 @@ def _readable(kind: str, raw: list[_Raw]) -> Form:
         return Form(kind, "windows-1252", [_field(each, _windows_1252) for each in raw])
 
 
-def _field(raw: _Raw, text: object) -> Field:
-    assert callable(text)
+def _field(raw: _Raw, text: Callable[[bytes], str]) -> Field:
     name = text(raw.name)
     if raw.filename is None:
         return Field(name, value=text(raw.value))
