@@ -130,8 +130,11 @@ class Identifying(Acting):
         if self.now >= found.refresh_at and self.house.renewal.poke(found, self.now):
             self._hold()
             self._spawn(self._after_renewal(found))
-            return
-        self._of_session(found)
+        elif found.record.device is None:
+            self.identity = found.identity
+            self._decide(None)
+        else:
+            self._of_session(found)
 
     async def _after_renewal(self, session: LiveSession) -> None:
         """What we know of somebody who slept is too old to decide on: first hear from the provider."""
