@@ -21,7 +21,10 @@ def _where(layout: Layout) -> list[str]:
         (layout.url("headers") + "/", "sample app: what an app receives"),
         (layout.url("live") + "/", "sample app: a WebSocket and server-sent events"),
         (layout.url("api") + "/orders", "sample app: a JSON API"),
+        (layout.url("headers") + "/payroll", "… a part of it that asks for a second factor"),
+        (layout.url("headers") + "/confidential", "… and one that asks for a device in good order"),
         (layout.issuer + "/", "the demo identity provider: who is logged in"),
+        (layout.partner + "/", "a partner company's provider (SAML)"),
         (layout.admin + "/metrics", "metrics; also /healthz and /readyz"),
     ]
     return ["Ostiary runs. Ctrl-C ends everything.", "", *(f"  {url:<44} {text}" for url, text in rows)]
@@ -53,6 +56,16 @@ def _what(layout: Layout) -> list[str]:
             "… be one whose certificate was revoked, or one without any:",
             f"  {curl} --cert {certs}/retired.crt --key {certs}/retired.key {api}/orders",
             f"  {curl} {api}/orders",
+        ),
+        (
+            "Be a CI job, with the token its CI system gives it:",
+            f'  {curl} "{api}/upload" -d artefact -H "Authorization: Bearer '
+            f'$(curl -s "{layout.ci}/token?audience={api}")"',
+        ),
+        (
+            "Add a device: on the portal, “Add this device”, then with its code pretend to be a laptop",
+            "(with --neglected one whose disk is not encrypted), and open the part that asks for one:",
+            f"  {sys.executable} -m proxy.demo.laptop {layout.url('login')} --ca {trust} --code CODE",
         ),
         (
             "Revoke billing's certificate; the proxy notices by itself:",

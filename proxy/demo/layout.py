@@ -11,6 +11,7 @@ import msgspec
 
 LOOPBACK = "127.0.0.1"
 PROVIDER = "demo"  # the provider's name in the example configuration
+PARTNER = "partner"  # the partner company's
 CLIENT_ID = "ostiary"
 APPS = ("headers", "live", "api")
 _BUNDLED = Path(__file__).with_name("example")  # put there when the package is built

@@ -17,8 +17,19 @@ import aiohttp
 
 from proxy.demo import certificates, guide
 from proxy.demo.children import Children
-from proxy.demo.layout import APPS, CLIENT_ID, LOOPBACK, PROVIDER, DemoError, Layout, Ports, prepare, refuse_taken
-from proxy.demo.programs import AppLaunch, CiLaunch, IdpLaunch, Registration
+from proxy.demo.layout import (
+    APPS,
+    CLIENT_ID,
+    LOOPBACK,
+    PARTNER,
+    PROVIDER,
+    DemoError,
+    Layout,
+    Ports,
+    prepare,
+    refuse_taken,
+)
+from proxy.demo.programs import AppLaunch, CiLaunch, IdpLaunch, Registration, SamlIdpLaunch
 from proxy.demo.tour import tour
 from proxy.pki import PkiError
 
@@ -113,6 +124,13 @@ async def _start(layout: Layout, children: Children) -> None:
     )
     idp = IdpLaunch(host=LOOPBACK, port=layout.ports.idp, client=client, ca=str(layout.trust))
     await children.start("the identity provider", ["-m", "proxy.demo.idp"], idp)
+    partner = SamlIdpLaunch(
+        host=LOOPBACK,
+        port=layout.ports.partner,
+        metadata=f"{login}/.ostiary/saml/{PARTNER}/metadata",
+        ca=str(layout.trust),
+    )
+    await children.start("the partner's identity provider", ["-m", "proxy.demo.saml_idp"], partner)
     ci = CiLaunch(host=LOOPBACK, port=layout.ports.ci)
     await children.start("the CI system", ["-m", "proxy.demo.ci"], ci)
     for name in APPS:
@@ -133,6 +151,7 @@ async def _ready(layout: Layout, children: Children, told: asyncio.Event) -> Non
     """Wait until every program answers. Raises DemoError when one ends, or after `READY_TIME`."""
     waiting = {
         "the identity provider": f"{layout.issuer}/.well-known/openid-configuration",
+        "the partner's identity provider": f"{layout.partner}/metadata",
         "the CI system": f"{layout.ci}/.well-known/openid-configuration",
         "the sample app “headers”": f"http://{LOOPBACK}:{layout.ports.headers}/",
         "the sample app “live”": f"http://{LOOPBACK}:{layout.ports.live}/",

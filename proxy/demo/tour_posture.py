@@ -11,11 +11,36 @@ import aiohttp
 
 from proxy.demo import loopback
 from proxy.demo.laptop import COMPLIANT, Laptop
+from proxy.demo.layout import PARTNER
 from proxy.demo.stage import Stage, Step, must, reason, status
 from proxy.demo.visitor import Visitor
 
 CUT_TIME = 1.0  # seconds until a device that stops complying has lost its streams
 _POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
+
+
+async def _partner(stage: Stage) -> None:
+    url = stage.layout.url("headers") + "/reports?of=partners"
+    page = await stage.partner.choose(await stage.partner.open(url), PARTNER)
+    must(page.url.startswith(stage.layout.partner), f"the chooser led to {page.url}")
+    response = await stage.partner.submit(page, {"person": "p-2041", "factors": "one", "answer": "login"})
+    must("SAMLResponse" in response.text, f"the partner's provider sent no response: {response.text[:500]}")
+    back = await stage.partner.submit(response, {})
+    status(back, 200, "erin of the partner company")
+    must(back.url == url, f"asked for {url}, came back to {back.url}")
+    answer = await stage.partner.ask(stage.layout.url("headers") + "/.ostiary/whoami")
+    must("partners" in answer.json["groups"], f"whoami says {answer.text}")
+    status(await stage.partner.open(stage.layout.url("live") + "/"), 403, "erin at “Live data”")
+
+
+async def _partner_logout(stage: Stage) -> None:
+    home = await stage.partner.open(stage.layout.partner + "/")
+    index = re.search(r'name="index" value="([^"]+)"', home.text)
+    must(index, f"the partner's provider does not show erin's login: {home.text[:1000]}")
+    assert index is not None, "checked above"
+    await stage.partner.post(stage.layout.partner + "/end", {"index": index[1]}, origin=stage.layout.partner)
+    answer = await stage.partner.ask(stage.layout.url("headers") + "/")
+    must(answer.status == 401, f"erin's next request was answered with {answer.status}")
 
 
 async def _step_up(stage: Stage) -> None:
@@ -126,6 +151,8 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 STEPS: Sequence[tuple[str, Step]] = (
+    ("erin of the partner company logs in through SAML and is in the groups her assertion names", _partner),
+    ("ending erin's login at the partner's provider ends her session here", _partner_logout),
     ("a path that asks for a second factor gets it, there and only there", _step_up),
     ("without a known device there is no way to what asks for one", _no_device),
     ("alice enrols a laptop that is in order, shows it, and is let in", _compliant),

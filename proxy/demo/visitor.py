@@ -61,6 +61,7 @@ class Visitor:
             connector=loopback.connector(Path(self._layout.trust), self._certificate),
             cookie_jar=aiohttp.CookieJar(unsafe=True),  # the provider is at an address, not a name
             timeout=aiohttp.ClientTimeout(total=30),
+            requote_redirect_url=False,  # SAML signs the query as it was written
         )
         return self
 

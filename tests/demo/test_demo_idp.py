@@ -367,7 +367,7 @@ class TestLogout:
         assert (await self.get(world, id_token_hint=tokens["id_token"], post_logout_redirect_uri=AFTER))[0] == 303
 
 
-@pytest.mark.parametrize("module", ["proxy.demo.idp", "proxy.demo.apps", "proxy.demo.ci"])
+@pytest.mark.parametrize("module", ["proxy.demo.idp", "proxy.demo.apps", "proxy.demo.ci", "proxy.demo.saml_idp"])
 @pytest.mark.parametrize("environment", [{}, {"OSTIARY_DEMO_TOKEN": "guessed"}])
 def test_nothing_of_the_demo_starts_by_itself(module, environment):
     line = b'{"token": "other", "settings": {"host": "127.0.0.1", "port": 1}}\n'

@@ -67,7 +67,7 @@ def test_the_tour(tmp_path):
         said, _ = program.communicate(timeout=PATIENCE)
     assert program.returncode == 0, said
     assert "✗" not in said
-    assert said.count("✓") >= 25
+    assert said.count("✓") >= 27
     assert said.rstrip().endswith("Everything works.")
 
 
@@ -77,7 +77,7 @@ def test_told_to_end_it_leaves_nothing_behind(running, number):
     assert "alice" in said
     assert "certs revoke" in said
     children = children_of(running.pid)
-    assert len(children) == 6, children
+    assert len(children) == 7, children
     running.send_signal(number)
     rest, _ = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, rest
