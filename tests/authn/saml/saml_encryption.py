@@ -16,14 +16,15 @@ XENC = "http://www.w3.org/2001/04/xmlenc#"
 XENC11 = "http://www.w3.org/2009/xmlenc11#"
 
 
-def ciphered(plain: bytes, algorithm: str, key: bytes) -> bytes:
-    """By the algorithm's URI."""
+def ciphered(plain: bytes, algorithm: str, key: bytes, padding_byte: int | None = None) -> bytes:
+    """By the algorithm's URI. `padding_byte`: a lie about the padding of CBC."""
     if algorithm.endswith("gcm"):
         nonce = os.urandom(12)
         return nonce + AESGCM(key).encrypt(nonce, plain, None)
     iv, fill = os.urandom(16), 16 - len(plain) % 16
+    last = fill if padding_byte is None else padding_byte
     encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
-    return iv + encryptor.update(plain + bytes(fill - 1) + bytes([fill])) + encryptor.finalize()
+    return iv + encryptor.update(plain + bytes(fill - 1) + bytes([last])) + encryptor.finalize()
 
 
 def wrapped(key: bytes, recipient: rsa.RSAPublicKey, transport: str, digest: str, mask: str) -> bytes:
@@ -45,14 +46,19 @@ def encrypted(
     label: str = "",
     beside: bool = False,
     tamper: bool = False,
+    padding_byte: int | None = None,
+    cut: int = 0,
+    keep: int | None = None,
     keys: int = 1,
     wrapper: str = "EncryptedAssertion",
     kind: str = XENC + "Element",
 ) -> Element:
-    """An EncryptedAssertion. `beside`: the key stands beside the data, not in it; `tamper`: one bit is changed."""
+    """An EncryptedAssertion. `beside`: the key stands beside the data, not in it; `tamper`: one bit is changed;
+    `cut`: so many bytes are missing; `keep`: only so many are left."""
     plain = element if isinstance(element, bytes) else etree.tostring(element, with_tail=False)
     key = os.urandom(int(algorithm.rpartition("aes")[2][:3]) // 8)
-    data = bytearray(ciphered(plain, algorithm, key))
+    data = bytearray(ciphered(plain, algorithm, key, padding_byte))
+    data = data[: len(data) - cut if keep is None else keep]
     data[len(data) // 2] ^= tamper
     name = f"{XENC if digest == 'sha256' else DS}{digest}"
     secret = base64.b64encode(wrapped(key, rsa_key(recipient).public_key(), transport, digest, mask)).decode()

@@ -60,6 +60,15 @@ async def test_cbc_is_taken_where_nobody_could_change_it(idp: Idp, make: Make) -
         assert (await login(make(), response)).identity.subject == "alice@partner.example"
 
 
+@pytest.mark.parametrize(
+    "how", [{"padding_byte": 0}, {"padding_byte": 17}, {"padding_byte": 255}, {"cut": 1}, {"keep": 16}]
+)
+async def test_cbc_that_is_not_whole(idp: Idp, make: Make, how: dict[str, int]) -> None:
+    response = idp.response(signed="response", encryption={"algorithm": f"{XENC}aes256-cbc", **how})
+    with pytest.raises(LoginRefused, match="decrypted"):
+        await login(make(), response)
+
+
 async def test_padding_tells_nothing(idp: Idp, make: Make) -> None:
     """Changed data, changed padding and another key end in the same words."""
     words = set()
