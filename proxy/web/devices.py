@@ -136,7 +136,8 @@ async def add(visit: Visit) -> web.Response:
     return visit.page(
         "device-code",
         title="Add this device",
-        command=f"ostiary device enrol {visit.origins.login} --code {code}",
+        command=f"ostiary device enrol {visit.origins.login}",
+        code=code,
         service=(
             "ostiary device service > ~/.config/systemd/user/ostiary-device.service",
             "systemctl --user daemon-reload && systemctl --user enable --now ostiary-device",

@@ -260,7 +260,8 @@ PAGES: dict[str, Answer] = {
     "device-code": shown(
         "device-code",
         title="Add this device",
-        command="ostiary device enrol https://login.apps.localhost:8443 --code 7Q2M-0K4T-ZB9X",
+        command="ostiary device enrol https://login.apps.localhost:8443",
+        code="7Q2M-0K4T-ZB9X",
         service=("ostiary device service > ~/.config/systemd/user/ostiary-device.service", "systemctl --user enable"),
         once="ostiary device report --watch",
         approval=True,

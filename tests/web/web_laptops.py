@@ -34,7 +34,9 @@ async def send(browser: Browser, path: str, **members: Any) -> tuple[int, dict[s
 
 
 def command_of(answer: Answer) -> tuple[str, str]:
-    found = re.search(r"ostiary device enrol (\S+) --code ([0-9A-Z-]{14})", html.unescape(answer.text))
+    found = re.search(
+        r"ostiary device enrol (\S+) --code ([0-9A-Z-]{14})", re.sub("<[^>]*>", "", html.unescape(answer.text))
+    )
     assert found, answer.text
     return found[1], found[2]
 

@@ -23,6 +23,7 @@ import aiohttp
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from web_settings import GRAFANA, LOGIN, TEAM, WIKI, route, settings
 
 from proxy.assertion import Signer
 from proxy.authn.factors import Factors
@@ -48,10 +49,7 @@ from proxy.web.context import WebContext
 from proxy.web.endpoints import SESSION_COOKIE, backchannel, callback
 from proxy.web.visibility import Visibility
 
-LOGIN = "https://login.apps.test:8443"
-WIKI = "https://wiki.apps.test:8443"
-GRAFANA = "https://grafana.apps.test:8443"
-TEAM = "https://blue.teams.test:8443"
+__all__ = ["GRAFANA", "LOGIN", "TEAM", "WIKI", "route", "settings"]
 NAVIGATE = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Accept": "text/html,*/*;q=0.8"}
 _NEXT = re.compile(r'<a class="btn main" id="next" href="([^"]+)" data-step="(\w*)" data-attempt="([\w-]*)"')
 
@@ -251,40 +249,6 @@ def _keep(cookies: dict[str, str], line: str) -> None:
 
 def login_url(return_target: str, origin: str = WIKI, **more: str) -> str:
     return f"{origin}/.ostiary/login?{urlencode({'return': return_target} | more)}"
-
-
-def route(name: str, source: str, **more: Any) -> schema.Route:
-    rule = schema.Rule(name="all", authenticated=True)
-    return schema.Route(**({"name": name, "source": source, "to": "http://127.0.0.1:1", "allow": (rule,)} | more))
-
-
-def settings(ports: dict[str, int], names: tuple[str, ...]) -> schema.Settings:
-    """A configuration with these providers."""
-    titles = {"corp": "Corporate login", "partner": "Partners", "dead": "Closed office"}
-    providers = tuple(
-        schema.Provider(
-            name=name,
-            issuer=f"http://127.0.0.1:{ports[name]}",
-            client_id="ostiary",
-            title=titles[name],
-            domains=(f"{name}.example",),
-        )
-        for name in names
-    )
-    return schema.Settings(
-        configuration=schema.Configuration(
-            listeners=(schema.Listener(address="127.0.0.1:8443"),),
-            login=schema.Login(url=LOGIN, providers=providers),
-            assertion=schema.Assertion(key="unused"),
-        ),
-        routes=(
-            route("wiki", WIKI, title="Wiki", description="How we work <b>and</b> why"),
-            route("grafana", f"{GRAFANA}/dash", provider="partner" if "partner" in names else None),
-            route("teams", "https://*.teams.test:8443"),
-        ),
-        revision="r1",
-        files=(),
-    )
 
 
 def signing_key() -> bytes:
