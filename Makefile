@@ -65,7 +65,7 @@ test-provider: $(VENV)/.dev tests/provider/node_modules/.stamp ## other people's
 
 test-keycloak: $(VENV)/.dev ## Keycloak as counterpart, OpenID Connect and SAML: needs Java 17 or later, and Maven
 	@$(PY) tests/provider/install_keycloak.py
-	$(PY) -m pytest -m keycloak $(ARGS)
+	$(PY) -m pytest -m keycloak tests/provider $(ARGS)
 
 test-tpm: $(VENV)/.dev ## the device's key in a TPM 2.0: needs swtpm and tpm2-tools
 	@command -v swtpm >/dev/null && command -v tpm2_sign >/dev/null || { \

@@ -120,9 +120,12 @@ class Keycloak:
         """Make us a client over OpenID Connect, with our login host at `login`."""
         await self._add(self._template(login)["oidc"])
 
-    async def add_saml_client(self, metadata: str, login: str, **more: Any) -> None:
-        """Make us a client as an administrator does: by importing our metadata. `more` is what they change in it."""
+    async def add_saml_client(
+        self, metadata: str, login: str, *, attributes: dict[str, str] | None = None, **more: Any
+    ) -> None:
+        """Make us a client as an administrator does: by importing our metadata. The rest is what they change in it."""
         read = await self.admin("POST", f"/{REALM}/client-description-converter", metadata, kind="application/xml")
+        read["attributes"] |= attributes or {}
         await self._add(read | self._template(login)["saml"] | more)
 
     async def _add(self, client: dict[str, Any]) -> None:
@@ -141,6 +144,12 @@ class Keycloak:
         """What the administrator's “sign out” does: the user's sessions end, and their apps are told directly."""
         [user] = await self.admin("GET", f"/{REALM}/users?exact=true&username={username}")
         await self.admin("POST", f"/{REALM}/users/{user['id']}/logout")
+
+    async def change_group(self, username: str, group: str, *, member: bool) -> None:
+        """Put somebody into a group, or take them out."""
+        [user] = await self.admin("GET", f"/{REALM}/users?exact=true&username={username}")
+        [found] = [one for one in await self.admin("GET", f"/{REALM}/groups") if one["name"] == group]
+        await self.admin("PUT" if member else "DELETE", f"/{REALM}/users/{user['id']}/groups/{found['id']}")
 
     async def sessions(self, username: str) -> int:
         """How many sessions somebody has there."""

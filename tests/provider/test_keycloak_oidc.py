@@ -28,6 +28,7 @@ async def office(proxy: Outside, app: App, keycloak: Keycloak) -> Outside:
             "client_secret": {"file": "keycloak-secret"},
         }
     ]
+    proxy.config["sessions"] = {"refresh": "1s"}
     proxy.route("wiki", app.url, allow=[{"name": "staff", "groups": ["staff"]}])
     proxy.route("pager", app.url, allow=[{"name": "on-call", "groups": ["sre"]}])
     await keycloak.add_oidc_client(proxy.origin("login"))
@@ -79,3 +80,24 @@ async def test_logging_out_there_ends_the_session_here(office: Outside, keycloak
     assert (await ann.fetch(office.origin("wiki") + "/")).json["reason"] == "session-revoked"
     assert await status(bob, office.origin("wiki") + "/") == 200
     await office.recorded(type="revocation", reason="session-revoked")
+
+
+async def test_groups_are_read_again(office: Outside, keycloak: Keycloak) -> None:
+    bob = employee(office, "bob")
+    await bob.open(office.origin("wiki") + "/")
+    assert (await bob.open(office.origin("pager") + "/")).status == 403
+    await keycloak.change_group("bob", "sre", member=True)
+    try:
+
+        async def admitted() -> bool:
+            return await status(bob, office.origin("pager") + "/") == 200
+
+        await eventually_so(admitted, "his new group")
+    finally:
+        await keycloak.change_group("bob", "sre", member=False)
+
+    async def refused() -> bool:
+        return await status(bob, office.origin("pager") + "/") == 403
+
+    await eventually_so(refused, "the end of it")
+    assert await status(bob, office.origin("wiki") + "/") == 200

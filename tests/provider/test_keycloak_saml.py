@@ -75,8 +75,17 @@ async def test_employees_of_a_partner_are_in_the_groups_their_assertion_names(of
     assert (await ann.open(office.origin("pager") + "/")).status == 200
     assert (await bob.open(office.origin("wiki") + "/")).status == 200
     assert (await bob.open(office.origin("pager") + "/")).status == 403
-    assert "EncryptedAssertion" not in ann.posted[0].fields["SAMLResponse"]
     await office.recorded(type="login", outcome="allow")
+
+
+async def test_encrypted_assertions_are_opened(office: Outside, keycloak: Keycloak) -> None:
+    metadata = (await office.ask("login", SAML_METADATA.format(provider="partner"))).text
+    encrypting = {"saml.encrypt": "true", "saml.server.signature": "true", "saml.assertion.signature": "true"}
+    await keycloak.add_saml_client(metadata, office.origin("login"), attributes=encrypting)
+    ann = employee(office, "ann")
+    assert (await ann.open(office.origin("wiki") + "/")).status == 200
+    assert "EncryptedAssertion" in ann.sent("SAMLResponse")
+    assert "partner.example" not in ann.sent("SAMLResponse")
 
 
 async def test_a_response_counts_once_and_in_the_browser_that_asked_for_it(office: Outside) -> None:
