@@ -24,7 +24,7 @@ _SYSTEMS: Final = {
         ("ubuntu", "debian", "rhel", "centos", "fedora", "sles", "opensuse", "amzn", "arch", "kali", "pop"), "linux"
     ),
 }
-_VERSION: Final = re.compile(r"(?<![\w.])\d{1,9}(?:\.\d{1,9}){0,7}")
+_VERSION: Final = re.compile(r"(?<![\w.])[0-9]{1,9}(?:\.[0-9]{1,9}){0,7}")
 _LONGEST: Final = 255
 
 
