@@ -21,6 +21,7 @@ _EVENTS: dict[str, tuple[str, Outcome, Reason]] = {
     "factor-used": ("factor", Outcome.ALLOW, Reason.OWN_PAGE),
     "factor-failed": ("factor", Outcome.DENY, Reason.SECOND_FACTOR_FAILED),
     "device-enrolled": ("device", Outcome.ALLOW, Reason.OWN_PAGE),
+    "device-attested": ("device", Outcome.ALLOW, Reason.OWN_PAGE),
     "device-proved": ("device", Outcome.ALLOW, Reason.OWN_PAGE),
     "device-refused": ("device", Outcome.DENY, Reason.DEVICE_REFUSED),
     "device-revoked": ("device", Outcome.ALLOW, Reason.OWN_PAGE),
@@ -51,6 +52,6 @@ def record_event(journal: Journal, clock: Callable[[], float], event: str, **fie
 
 
 def _note(fields: dict[str, Any]) -> str:
-    names = ("provider", "owner", "why", "ended", "unlisted")
+    names = ("provider", "owner", "issuer", "why", "ended", "unlisted")
     said = {name: fields[name] for name in names if fields.get(name) not in (None, "")}
     return ", ".join(f"{name}: {value}" for name, value in said.items())

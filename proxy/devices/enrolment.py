@@ -12,7 +12,6 @@ import secrets
 from typing import Final
 
 from proxy.devices import jws
-from proxy.devices.attestation import key_assurance
 from proxy.devices.errors import DeviceRefused
 from proxy.devices.record import DeviceRecord
 from proxy.devices.store import CodeOwner
@@ -70,7 +69,6 @@ def record_of(wish: Enrolment, who: CodeOwner, *, approved: bool, now: float) ->
         key=wish.key,
         thumbprint=jws.thumbprint(wish.key),
         storage=wish.storage,
-        assurance=key_assurance(wish),
         approved=approved,
         created=now,
         last_seen=now,

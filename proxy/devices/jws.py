@@ -25,13 +25,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from proxy.devices.errors import DeviceRefused
-from proxy.model.report import Enrolment, Key, Proof, Report
+from proxy.model.report import Activation, Attestation, Enrolment, Key, Proof, Report
 
 LARGEST = 64 * 1024  # characters of a token
 SKEW = 60.0  # seconds by which the device's clock and ours may differ, either way
 _COMPACT = re.compile(r"[A-Za-z0-9_-]{2,1024}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{86}")
 _COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")
-Claims = TypeVar("Claims", Enrolment, Report, Proof)
+Claims = TypeVar("Claims", Enrolment, Report, Proof, Attestation, Activation)
 
 
 class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

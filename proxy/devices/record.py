@@ -66,12 +66,23 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
             )
 
 
+class Voucher(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """The TPM that vouched for a device's key: the SHA-256 (hex) of its endorsement key's certificate, who issued that
+    (RFC 4514), the SHA-256 of the trusted authority behind it, and when."""
+
+    certificate: str
+    issuer: str
+    authority: str
+    at: float
+
+
 class DeviceRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One device. Times are seconds since the epoch. Fields are stored by position: add new ones at the end.
 
     `owner` is `provider:subject` of the person who enrolled it, "" when a management system told us of it; `label` and
     `email` say who that is for people and for matching. `vouched`: somebody other than the device stands for its serial
-    number. `aliases` are ids that management systems know it by. `seq` is that of the last report.
+    number. `aliases` are ids that management systems know it by. `seq` is that of the last report. `storage` is the
+    device's own word on where its key is, unless there is a `voucher`.
     """
 
     id: str
@@ -84,7 +95,6 @@ class DeviceRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     key: Key | None = None
     thumbprint: str = ""  # RFC 7638, SHA-256, of `key`
     storage: Literal["file", "tpm"] = "file"
-    assurance: Assurance = Assurance.SELF_REPORTED  # of the key
     cert_sha256: str = ""
     approved: bool = False
     vouched: bool = False
@@ -96,6 +106,7 @@ class DeviceRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     last_seen: float = 0.0
     statements: tuple[Statement, ...] = ()
     aliases: tuple[str, ...] = ()
+    voucher: Voucher | None = None
 
 
 def owner_of(person: Identity) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,6 +15,7 @@ from typing import Final
 import msgspec
 
 from proxy.devices import administering, jws
+from proxy.devices.attestation import Attesting, is_attested
 from proxy.devices.enrolment import CODE_LIFETIME, code_hash, new_code, read_enrolment, record_of
 from proxy.devices.errors import DeviceRefused
 from proxy.devices.inventory import Inventory
@@ -23,17 +23,17 @@ from proxy.devices.mending import silent_since, troubles
 from proxy.devices.observing import Observing
 from proxy.devices.record import AGENT, DeviceRecord, Ownership, Statement, owner_of, replaced
 from proxy.devices.reports import own_values
+from proxy.devices.single_use import SingleUse
 from proxy.devices.store import CodeOwner, DeviceStore
 from proxy.model.device import Assurance, Bound
 from proxy.model.identity import Identity
-from proxy.model.report import PROOF_TYPE, REPORT_TYPE, Accepted, Enrolled, Key, Proof, Report
-from proxy.sessions.seal import SealBroken, Sealer
+from proxy.model.report import PROOF_TYPE, REPORT_TYPE, Accepted, Attested, Credential, Enrolled, Key, Proof, Report
+from proxy.sessions.seal import Sealer
 from proxy.sessions.store import StoreUnavailable
 from proxy.settings import schema
 
 log = logging.getLogger(__name__)
 
-NONCE_LIFETIME: Final = 300.0  # seconds
 CHALLENGE_LIFETIME: Final = 120.0  # seconds
 _SLICE: Final = 5000  # devices taken in before the others have their turn
 _REVOKED_KEPT: Final = 20  # of a person; the oldest are forgotten when one more is enrolled
@@ -61,9 +61,9 @@ class Devices(Observing):
     ) -> None:
         super().__init__(settings, clock)
         self.store = store
-        self._sealer = sealer
         self._announce = announce
-        self._consume = consume
+        self._single_use = SingleUse(sealer, consume)
+        self._attesting = Attesting(store, self._single_use, self._expect, announce)
         self._end_sessions = end_sessions
         self._audience = audience.rstrip("/")
         self._turn = asyncio.Lock()
@@ -152,7 +152,9 @@ class Devices(Observing):
                 f"{who.label} has {self._settings.per_person} devices already; remove one on the apps page first"
             )
         await self._announce(record.id)
-        return Enrolled(device=record.id, approved=record.approved, interval=self._interval())
+        return Enrolled(
+            device=record.id, approved=record.approved, interval=self._interval(), attest=self._may_attest(record)
+        )
 
     async def _forget_oldest(self, owner: str) -> None:
         revoked = sorted(
@@ -167,13 +169,13 @@ class Devices(Observing):
     async def nonce(self, device: str, now: float) -> str:
         """A nonce for one report of this device."""
         await self._expect(device)
-        return self._nonce(device, now)
+        return self._single_use.nonce(device, now)
 
     @staticmethod
-    def reporter(token: str) -> str:
+    def reporter(token: str, typ: str = REPORT_TYPE) -> str:
         """The id of the device that a report says it is of, not verified; "" when it says none."""
         try:
-            return jws.take_apart(token, REPORT_TYPE, named=True).kid
+            return jws.take_apart(token, typ, named=True).kid
         except DeviceRefused:
             return ""
 
@@ -193,10 +195,15 @@ class Devices(Observing):
             assurance=Assurance.SELF_REPORTED,
             values=own_values(report.attributes),
         )
-        await self._use_nonce(report.device, report.nonce, now)
+        await self._single_use.use_nonce(report.device, report.nonce, now)
         record = await self._write_report(report, said, now)
         await self._announce(record.id)
-        return Accepted(nonce=self._nonce(record.id, now), interval=self._interval(), note=self._note(record, now))
+        return Accepted(
+            nonce=self._single_use.nonce(record.id, now),
+            interval=self._interval(),
+            note=self._note(record, now),
+            attest=self._may_attest(record),
+        )
 
     async def _write_report(self, report: Report, said: Statement, now: float) -> DeviceRecord:
         def change(old: DeviceRecord) -> DeviceRecord:
@@ -210,18 +217,6 @@ class Devices(Observing):
         if record is None:
             raise DeviceRefused("the device is not known")
         return record
-
-    def _nonce(self, device: str, now: float) -> str:
-        return self._sealer.seal(f"device-nonce:{device}", secrets.token_bytes(16), now=now)
-
-    async def _use_nonce(self, device: str, nonce: str, now: float) -> None:
-        try:
-            self._sealer.unseal(f"device-nonce:{device}", nonce, now=now, max_age=NONCE_LIFETIME)
-        except SealBroken:
-            raise DeviceRefused("its nonce is not one of ours for this device, or older than 5 minutes") from None
-        used = hashlib.sha256(nonce.encode()).hexdigest()
-        if not await self._consume(f"device-nonce:{used}", now + NONCE_LIFETIME):
-            raise DeviceRefused("its nonce was used before")
 
     def _interval(self) -> float:
         return min(max(self._settings.report_expiry / 4, 30.0), 900.0)
@@ -241,11 +236,24 @@ class Devices(Observing):
             raise DeviceRefused("the device was removed")
         return record.key
 
+    # --- a TPM vouches for a device's key
+
+    async def attest(self, token: str, now: float) -> Credential:
+        """A device names its TPM: what to ask that."""
+        return await self._attesting.begin(token, self._authorities, audience=self._audience, now=now)
+
+    async def activate(self, token: str, now: float) -> Attested:
+        """What the TPM answered: from now on the device's key is vouched for."""
+        return await self._attesting.finish(token, self._authorities, audience=self._audience, now=now)
+
+    def _may_attest(self, record: DeviceRecord) -> bool:
+        return bool(self._authorities) and record.storage == "tpm" and not is_attested(record, self._authorities)
+
     # --- a device proves that it is there
 
     def challenge(self, challenge_for: str, now: float) -> str:
         """What the agent is asked to sign for the session `challenge_for` (its id)."""
-        return self._sealer.seal(f"device-proof:{challenge_for}", secrets.token_bytes(16), now=now)
+        return self._single_use.give(f"device-proof:{challenge_for}", secrets.token_bytes(16), now)
 
     async def prove(self, token: str, *, challenge_for: str, person: Identity, now: float) -> str:
         """The id of the device that answered the challenge: one that this very person enrolled."""
@@ -258,13 +266,9 @@ class Devices(Observing):
         record = self._inventory.get(proof.device)
         if record is None or record.owner != owner_of(person):
             raise DeviceRefused("the device was enrolled by somebody else")
-        try:
-            self._sealer.unseal(f"device-proof:{challenge_for}", proof.challenge, now=now, max_age=CHALLENGE_LIFETIME)
-        except SealBroken:
-            raise DeviceRefused("it answers another challenge, or one older than 2 minutes") from None
-        used = hashlib.sha256(proof.challenge.encode()).hexdigest()
-        if not await self._consume(f"device-proof:{used}", now + CHALLENGE_LIFETIME):
-            raise DeviceRefused("its challenge was answered before")
+        await self._single_use.take(
+            f"device-proof:{challenge_for}", proof.challenge, now, CHALLENGE_LIFETIME, "its challenge"
+        )
         return proof.device
 
     # --- what administrators and owners do

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
+from proxy.devices.attestation import is_attested, raised
+from proxy.devices.endorsement import Authorities
 from proxy.devices.inventory import Inventory
 from proxy.devices.merge import merge
 from proxy.devices.record import AGENT, CERTIFICATE, DeviceRecord, Statement, inventory_statement, owner_of
@@ -39,7 +41,13 @@ class View:
         self._inventory = Inventory()
         self._answers: dict[str, dict[_Key, _Answer]] = {}
         self._kept = 0
+        self._authorities = Authorities()
         self._configure(settings)
+
+    def trust(self, authorities: Authorities) -> None:
+        """Whose TPMs may vouch for keys, from now on: what others vouched for counts no longer as attested."""
+        self._authorities = authorities
+        self._configure(self._settings)
 
     def _configure(self, settings: schema.Devices) -> None:
         self._settings = settings
@@ -130,7 +138,9 @@ class View:
         self, device: str, binding: Binding, bound: Bound | None, certificate: Certificate | None, now: float
     ) -> _Answer:
         record = self._inventory.get(device) if device else None
-        told = list(_told(record)) if record is not None else []
+        # Only the agent's proof ties a request to the key that is vouched for; a certificate's may have been copied.
+        attested = record is not None and binding == "agent" and is_attested(record, self._authorities)
+        told = list(told_of(record, attested=attested)) if record is not None else []
         if certificate is not None:
             told.extend(_by_certificate(certificate, now).observations())
         if bound is not None:
@@ -181,11 +191,12 @@ class View:
         return True
 
 
-def _told(record: DeviceRecord) -> Iterator[tuple[str, Observation]]:
-    yield from inventory_statement(record).observations()
-    for one in record.statements:
+def told_of(record: DeviceRecord, *, attested: bool) -> Iterator[tuple[str, Observation]]:
+    """All that counts of what was said of a device; `attested`: its TPM vouches for the key it is known by."""
+    for one in (inventory_statement(record), *record.statements):
         if record.approved or one.source != AGENT:  # until it is approved, its own word counts for nothing
-            yield from one.observations()
+            for each in raised(one) if attested else (one,):
+                yield from each.observations()
 
 
 def _by_certificate(certificate: Certificate, now: float) -> Statement:

@@ -17,11 +17,16 @@ Binding = Literal["certificate", "agent", "provider"]
 
 
 class Assurance(IntEnum):
-    """How sure a value is. Greater is surer."""
+    """How sure a value is. Greater is surer.
 
-    SELF_REPORTED = 1  # the device says so itself, or its key is a file
+    ATTESTED means that a TPM 2.0 of a trusted maker vouches for the key by which the device signed the value, and by
+    which it showed itself for this request. So it comes from that machine and from no copy of it; whether the operating
+    system there told the truth, no hardware says.
+    """
+
+    SELF_REPORTED = 1  # the device says so itself, with a key that may have been copied
     MANAGED = 2  # a management system, or an identity provider, says so about it
-    ATTESTED = 3  # hardware vouches for it
+    ATTESTED = 3  # the device says so, with a key that its TPM vouches for
 
 
 class Kind(StrEnum):

@@ -1,6 +1,6 @@
 """What an enrolled device and the proxy say to each other. Each is a compact JWS (RFC 7515), ES256, of these claims.
 
-`typ` tells them apart, so that none passes for another: `ostiary-enrol+jwt`, `ostiary-report+jwt`, `ostiary-proof+jwt`.
+`typ` tells them apart, so that none passes for another: `ostiary-enrol+jwt`, `ostiary-report+jwt`, and so on below.
 The header holds `alg`, `typ` and, but for an enrolment, `kid`: the device's id. Nothing else is read from it.
 """
 
@@ -15,11 +15,15 @@ from proxy.model.device import Value
 ENROL_TYPE: Final = "ostiary-enrol+jwt"
 REPORT_TYPE: Final = "ostiary-report+jwt"
 PROOF_TYPE: Final = "ostiary-proof+jwt"
+ATTEST_TYPE: Final = "ostiary-attest+jwt"
+ACTIVATE_TYPE: Final = "ostiary-activate+jwt"
 AGENT_PORT: Final = 47813  # where the agent answers browsers, on 127.0.0.1 only
 
 ENROL_PATH: Final = "/.ostiary/device/enrol"  # POST {"jws"} → Enrolled
 NONCE_PATH: Final = "/.ostiary/device/nonce"  # POST {"device"} → Nonce
 REPORT_PATH: Final = "/.ostiary/device/report"  # POST {"jws"} → Accepted
+ATTEST_PATH: Final = "/.ostiary/device/attest"  # POST {"jws"} → Credential
+ACTIVATE_PATH: Final = "/.ostiary/device/activate"  # POST {"jws"} → Attested
 PROVE_PATH: Final = "/.ostiary/device/prove"  # GET, a page: asks the agent for a proof
 PROOF_PATH: Final = "/.ostiary/device/proof"  # POST {"jws"} with the session: ties it to the device
 
@@ -36,8 +40,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A device asks to be known. Signed with the key it brings: proof that it holds it.
 
-    `storage` says where the private key is. `quote` is what a TPM 2.0 says about the key, base64url, {} without one:
-    see `devices/attestation.py`; without a quote that verifies, a key counts as a file whatever `storage` says.
+    `storage` says where the private key is; whatever it says, a key counts as a file until a TPM has vouched for it
+    (`Attestation`).
     """
 
     code: str  # the one-time code the portal showed
@@ -48,15 +52,16 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     os: str
     serial: str = ""
     storage: Literal["file", "tpm"] = "file"
-    quote: dict[str, str] = {}
 
 
 class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer: the device's id, whether it is approved already, and how often to report (seconds)."""
+    """The answer: the device's id, whether it is approved already, how often to report (seconds), and whether a TPM
+    may vouch for its key here."""
 
     device: str
     approved: bool
     interval: float
+    attest: bool = False
 
 
 class Nonce(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,12 +85,56 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a report: the nonce for the next one, when to send it (seconds), and what still needs mending:
-    sentences for the person, "" when all is well."""
+    """The answer to a report: the nonce for the next one, when to send it (seconds), what still needs mending:
+    sentences for the person, "" when all is well; and whether a TPM is still to vouch for the device's key."""
 
     nonce: str
     interval: float
     note: str = ""
+    attest: bool = False
+
+
+class Attestation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A device says that its key is in a TPM 2.0, and which. All of it base64url.
+
+    `certificate`: that of the TPM's endorsement key, DER; `between`: those between it and its maker's authority. `public`: TPMT_PUBLIC of the device's key (TPM 2.0, part 2, §12.2.4).
+    """
+
+    device: str
+    aud: str  # the login URL
+    nonce: str
+    iat: int
+    certificate: str
+    public: str
+    between: tuple[str, ...] = ()
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer: a secret that only that TPM can read, and only when it holds that key. Base64url.
+
+    `credential` is TPM2B_ID_OBJECT, `secret` TPM2B_ENCRYPTED_SECRET, as TPM2_ActivateCredential takes them; `state` is
+    ours, to be given back with what the TPM read.
+    """
+
+    credential: str
+    secret: str
+    state: str
+
+
+class Activation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the TPM read, base64url: proof that it holds the device's key."""
+
+    device: str
+    aud: str  # the login URL
+    iat: int
+    state: str
+    secret: str
+
+
+class Attested(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer: who vouches for the TPM, the issuer of its certificate (RFC 4514)."""
+
+    issuer: str
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

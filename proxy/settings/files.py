@@ -83,6 +83,8 @@ def _of_saml(at: Place, provider: SamlProvider) -> Iterator[Named]:
 
 
 def _of_devices(devices: Devices) -> Iterator[Named]:
+    if devices.tpm_authorities is not None:
+        yield _authority(("devices", "tpm_authorities"), devices.tpm_authorities)
     for index, one in enumerate(devices.management):
         at: Place = ("devices", "management", index)
         if one.ca is not None:

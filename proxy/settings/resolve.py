@@ -83,7 +83,7 @@ def _resolve_devices(folder: Path, devices: Devices) -> Devices:
         _with_files(folder, one, "ca", *(name for name in secrets if name in one.__struct_fields__))
         for one in devices.management
     )
-    return replace(devices, management=management)
+    return replace(_with_files(folder, devices, "tpm_authorities"), management=management)
 
 
 def _resolve_workloads(folder: Path, workloads: Workloads) -> Workloads:

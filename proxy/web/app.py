@@ -13,7 +13,15 @@ from aiohttp.typedefs import Handler as Next
 from aiohttp.typedefs import Middleware
 
 from proxy.model.reasons import Reason
-from proxy.model.report import ENROL_PATH, NONCE_PATH, PROOF_PATH, PROVE_PATH, REPORT_PATH
+from proxy.model.report import (
+    ACTIVATE_PATH,
+    ATTEST_PATH,
+    ENROL_PATH,
+    NONCE_PATH,
+    PROOF_PATH,
+    PROVE_PATH,
+    REPORT_PATH,
+)
 from proxy.sessions.store import StoreUnavailable
 from proxy.web import (
     backchannel,
@@ -129,6 +137,8 @@ _ROUTES: Final[tuple[tuple[str, str, Handler, bool], ...]] = (
     ("POST", ENROL_PATH, device_reports.enrol, False),
     ("POST", NONCE_PATH, device_reports.nonce, False),
     ("POST", REPORT_PATH, device_reports.report, False),
+    ("POST", ATTEST_PATH, device_reports.attest, False),
+    ("POST", ACTIVATE_PATH, device_reports.activate, False),
     ("GET", PROVE_PATH, device_proof.ask, False),
     ("POST", PROOF_PATH, device_proof.receive, False),
     ("POST", DEVICE_CODE, devices.add, False),

@@ -34,8 +34,8 @@ class WebContext:
 
     `visible(identity, address)` lists the routes this person may open from `address`, the client's or None.
     `record(event, **fields)` is told of "login", "login-failed", "logout", "backchannel-logout", "step-up",
-    "factor-added", "factor-removed", "factor-used", "factor-failed", "device-enrolled", "device-refused",
-    "device-proved", "device-revoked"; no field is a secret.
+    "factor-added", "factor-removed", "factor-used", "factor-failed", "device-enrolled", "device-attested",
+    "device-refused", "device-proved", "device-revoked"; no field is a secret.
     Sessions that a provider ends are told one by one, the first fifty of them.
     `factors` are our own second factors, `devices` the inventory, `management` what tells of it; None
     where there are none.

@@ -6,6 +6,7 @@ record.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import msgspec
@@ -14,7 +15,7 @@ from aiohttp import web
 from proxy.devices.errors import DeviceRefused
 from proxy.devices.service import Devices
 from proxy.model.reasons import Reason
-from proxy.model.report import Nonce
+from proxy.model.report import ACTIVATE_TYPE, ATTEST_TYPE, REPORT_TYPE, Nonce
 from proxy.web.pages import JSON_HEADERS
 from proxy.web.rate_limit import RateLimit
 from proxy.web.visit import Refused, Visit, answer
@@ -31,6 +32,7 @@ class _Asking(msgspec.Struct, frozen=True):
 
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
+_Answer = TypeVar("_Answer", bound=msgspec.Struct)
 
 
 def devices_of(visit: Visit) -> Devices:
@@ -74,13 +76,33 @@ async def nonce(visit: Visit) -> web.Response:
 
 async def report(visit: Visit) -> web.Response:
     """POST `/.ostiary/device/report` on the login host."""
-    devices = devices_of(visit)
+    told, _ = await _of_a_device(visit, REPORT_TYPE, devices_of(visit).report)
+    return _told(told)
+
+
+async def attest(visit: Visit) -> web.Response:
+    """POST `/.ostiary/device/attest` on the login host."""
+    told, _ = await _of_a_device(visit, ATTEST_TYPE, devices_of(visit).attest)
+    return _told(told)
+
+
+async def activate(visit: Visit) -> web.Response:
+    """POST `/.ostiary/device/activate` on the login host."""
+    attested, device = await _of_a_device(visit, ACTIVATE_TYPE, devices_of(visit).activate)
+    visit.context.record(
+        "device-attested", reference=visit.reference, address=visit.address, device=device, issuer=attested.issuer
+    )
+    return _told(attested)
+
+
+async def _of_a_device(visit: Visit, typ: str, take: Callable[[str, float], Awaitable[_Answer]]) -> tuple[_Answer, str]:
+    """What `take` says to a statement of this `typ`, and the id of the device."""
     _slow_down(visit, visit.context.limits.questions)
     token = (await read_json(visit, _Signed)).jws
-    device = devices.reporter(token)
+    device = devices_of(visit).reporter(token, typ)
     _slow_down(visit, visit.context.limits.of_one, device)
     try:
-        return _told(await devices.report(token, visit.now))
+        return await take(token, visit.now), device
     except DeviceRefused as error:
         raise refused(visit, error, device) from None
 

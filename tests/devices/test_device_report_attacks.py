@@ -148,9 +148,12 @@ class TestEnrolling:
         await world.devices.enrol(laptop.wish(code, world.now), world.now)
 
     async def test_a_tpm_that_proves_nothing_counts_as_a_file(self, world: World) -> None:
-        laptop = await world.enrolled(storage="tpm", quote={"attest": "AAAA", "signature": "AAAA"})
+        laptop = await world.enrolled(storage="tpm")
+        await world.reported(laptop)
         kept = await world.store.get(laptop.id)
-        assert (kept.storage, kept.assurance.name) == ("tpm", "SELF_REPORTED")
+        assert (kept.storage, kept.voucher) == ("tpm", None)
+        known = world.devices.facts(Bound(device=laptop.id, binding="agent"), None)
+        assert known.attributes["disk_encrypted"].assurance.name == "SELF_REPORTED"
 
 
 async def test_a_session_bound_to_a_device_is_worthless_elsewhere(world: World) -> None:

@@ -90,13 +90,13 @@ class TestLife:
         challenge = world.devices.challenge("sid-1", world.now)
         proof = laptop.proof(challenge, world.now)
         assert await world.devices.prove(proof, challenge_for="sid-1", person=person(), now=world.now) == laptop.id
-        with pytest.raises(DeviceRefused, match="answered before"):
+        with pytest.raises(DeviceRefused, match="challenge was used before"):
             await world.devices.prove(proof, challenge_for="sid-1", person=person(), now=world.now)
 
     @pytest.mark.parametrize(
         ("change", "why"),
         [
-            ({"sid": "sid-2"}, "another challenge"),
+            ({"sid": "sid-2"}, "for something else"),
             ({"person": person("bob")}, "somebody else"),
             ({"person": person(provider="other")}, "somebody else"),
             ({"later": 121}, "clock differs"),

@@ -67,7 +67,7 @@ class TestProof:
         laptop = await enrolled(stage, browser)
         page = await browser.open(PROVE)
         assert (await shows(stage, browser, laptop, page)).status == 200
-        assert "answered before" in (await shows(stage, browser, laptop, page)).text
+        assert "challenge was used before" in (await shows(stage, browser, laptop, page)).text
 
     async def test_another_site_cannot_post_it(self, stage: Stage) -> None:
         browser = Browser(stage)

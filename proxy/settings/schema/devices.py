@@ -73,5 +73,6 @@ class Devices(Strict, frozen=True, kw_only=True):
     proof: Duration = Duration(600)  # how long an agent's proof of its key lets a browser in, from one address
     bind_sessions: Literal["when-known", "required", "off"] = "when-known"  # tie a session to the device it began on
     certificates: DeviceCertificates | None = None
+    tpm_authorities: str | None = None  # PEM file: TPM makers' authorities; their TPMs may vouch for devices' keys
     precedence: tuple[Source, ...] = ("management", "agent", "certificate", "claims")
     management: tuple[Management, ...] = ()
