@@ -159,6 +159,17 @@ async def test_only_the_provider_can_ask(make: Make) -> None:
     assert await provider.accept_logout(query=good, now=NOW)
 
 
+@pytest.mark.parametrize("name", ["rsa-sha1", "rsa-sha224", "dsa-sha256", "hmac-sha256", "rsa", ""])
+async def test_an_algorithm_of_a_query_that_is_not_taken(make: Make, name: str) -> None:
+    with pytest.raises(LoginRefused, match=r"algorithm .* is not accepted"):
+        await make().accept_logout(query=query(message(), method=MORE + name), now=NOW)
+
+
+async def test_a_form_of_another_kind(make: Make) -> None:
+    with pytest.raises(LoginRefused, match="no SAMLRequest"):
+        await make().accept_logout(form={"SAMLResponse": posted(message())}, now=NOW)
+
+
 async def test_a_bomb_in_a_query(make: Make) -> None:
     root = message()
     root.append(root.makeelement("x"))

@@ -96,6 +96,13 @@ def test_weak_keys_are_left_out() -> None:
     assert read_metadata(Idp(weak, ec_key("x")).metadata(), None, None).certificates == (certificate(ec_key("x")),)
 
 
+def test_there_are_only_so_many_certificates() -> None:
+    keys = [ec_key(f"idp-{number}") for number in range(17)]
+    assert len(read_metadata(Idp(*keys[:16]).metadata(), None, None).certificates) == 16
+    with pytest.raises(ProviderMisconfigured, match="more than 16"):
+        read_metadata(Idp(*keys).metadata(), None, None)
+
+
 def test_a_missing_file_is_named(make: Make) -> None:
     with pytest.raises(ProviderMisconfigured, match="No such file"):
         make(metadata_certificate="/nowhere.pem")

@@ -120,6 +120,16 @@ async def test_metadata_that_has_ended_is_not_kept_and_not_taken(
     assert await login(provider, idp.response())
 
 
+async def test_a_document_that_has_ended_does_not_replace_a_good_one(
+    site: Site, idp: Idp, make: Make, clock: Clock
+) -> None:
+    provider = make(url=site.url)
+    await login(provider, idp.response())
+    site.document = Idp(rsa_key("idp-new")).metadata(attributes=f' validUntil="{instant(NOW)}"')
+    clock.now += 3600
+    assert await login(provider, idp.response())
+
+
 async def test_a_new_key_is_learnt_at_once_but_strangers_cannot_make_us_ask(
     site: Site, idp: Idp, make: Make, clock: Clock
 ) -> None:
