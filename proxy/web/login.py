@@ -133,7 +133,8 @@ def _chooser(visit: Visit, wish: Wish, problem: str) -> web.Response:
 
 def _place(provider: AnyProvider) -> str:
     """Where people will be sent, as they know it."""
-    return provider.issuer.partition("://")[2].partition("/")[0] if isinstance(provider, Provider) else "SAML"
+    address = provider.issuer if isinstance(provider, Provider) else provider.metadata
+    return address.partition("://")[2].partition("/")[0] or next(iter(provider.domains), "SAML")
 
 
 async def begin(visit: Visit, wish: Wish) -> web.Response:
