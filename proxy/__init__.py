@@ -51,6 +51,11 @@ To add …, go to …
     a session store              sessions/store.py, and its name in tests/sessions/test_store_contract.py
     a way of logging in          a module beside authn/oidc.py that ends in a LoginResult
     a fact a device tells        agent/collect/, one file per system, and a machine in tests/agent/recorded/
+    an attribute of devices      model/device.py, one row; how it is mended: policy/device_words.py
+    a management system          devices/management/, a module beside intune.py; settings/schema/devices.py
+    a second factor              authn/factors/, and its page in web/second_factor.py
+    who vouches for services     authn/workload/; settings/schema/workloads.py
+    a check on SAML              authn/saml/, the file of the step, and a lie under tests/authn/saml/
     a check on tokens            authn/tokens.py, and a row in tests/authn/lies.yaml
     a command                    cli/__init__.py, one row, and its module
     something an attacker sends  a row in the table of its class: README, “What we do with attacks”
