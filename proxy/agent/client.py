@@ -19,7 +19,18 @@ import msgspec
 
 from proxy import __version__
 from proxy.agent.errors import AgentError, Refused, Unreachable
-from proxy.model.report import ENROL_PATH, NONCE_PATH, REPORT_PATH, Accepted, Enrolled, Nonce
+from proxy.model.report import (
+    ACTIVATE_PATH,
+    ATTEST_PATH,
+    ENROL_PATH,
+    NONCE_PATH,
+    REPORT_PATH,
+    Accepted,
+    Attested,
+    Credential,
+    Enrolled,
+    Nonce,
+)
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=30, sock_connect=10)
 LARGEST: Final = 64 * 1024  # bytes of an answer
@@ -85,6 +96,14 @@ class Proxy:
     async def report(self, jws: str) -> Accepted:
         """Send a report."""
         return await self._post(REPORT_PATH, {"jws": jws}, Accepted)
+
+    async def attest(self, jws: str) -> Credential:
+        """Send what the TPM is, to be given what to ask it."""
+        return await self._post(ATTEST_PATH, {"jws": jws}, Credential)
+
+    async def activate(self, jws: str) -> Attested:
+        """Send what the TPM answered."""
+        return await self._post(ACTIVATE_PATH, {"jws": jws}, Attested)
 
     async def _post(self, path: str, body: dict[str, str], kind: type[T]) -> T:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}

@@ -40,10 +40,12 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What came of it; `warning` says why the key is in a file although there is a TPM, "" else."""
+    """What came of it; `warning` says why the key is in a file although there is a TPM, "" else. `attest`: the proxy
+    lets a TPM vouch for the key, and there is one."""
 
     remembered: Remembered
     warning: str = ""
+    attest: bool = False
 
 
 async def enrol(home: Home, proxy: Proxy, wish: Wish, *, now: float, environment: Mapping[str, str]) -> Done:
@@ -82,7 +84,7 @@ async def enrol(home: Home, proxy: Proxy, wish: Wish, *, now: float, environment
             tcti=tcti if "TPM2TOOLS_TCTI" in environment else "",
         )
         _keep(home, draft, remembered, wish.authorities)
-    return Done(remembered, warning)
+    return Done(remembered, warning, attest=enrolled.attest and key.storage == "tpm")
 
 
 def interval(wished: float) -> float:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from proxy.agent.attesting import attest
 from proxy.agent.client import Proxy
 from proxy.agent.enrolling import interval
 from proxy.agent.errors import AgentError, Refused, Unreachable
@@ -19,6 +20,7 @@ from proxy.model.report import Accepted, Report
 NONCE_LIFE: Final = 180.0  # seconds for which a nonce is used; the proxy takes it for a little longer
 FIRST_WAIT: Final = 5.0  # seconds after the first failure; doubles with each
 LONGEST_WAIT: Final = 900.0
+ATTEST_EVERY: Final = 86400.0  # seconds between tries to have the TPM vouch for the key, while it does not
 _GONE: Final = "device-refused"  # the reason why a device gets no nonce: it is not known, or was removed
 
 Collect = Callable[[], Awaitable[Mapping[str, Value]]]
@@ -54,6 +56,7 @@ class Reporter:
         self._chance = chance
         self._nonce = ""
         self._nonce_until = 0.0
+        self._attest_at = 0.0
 
     async def once(self) -> Accepted:
         """Collect and report. Raises Unreachable, Refused or Stopped."""
@@ -96,7 +99,18 @@ class Reporter:
         now = self._clock()
         self._nonce, self._nonce_until = accepted.nonce, now + NONCE_LIFE
         self._memory.change(reported=now, interval=interval(accepted.interval), note=accepted.note[:2000], stopped="")
+        if accepted.attest and now >= self._attest_at:
+            self._attest_at = now + ATTEST_EVERY
+            await self._attest()
         return accepted
+
+    async def _attest(self) -> None:
+        try:
+            issuer = await attest(self._proxy, self._memory.load().device, self._key, self._clock)
+        except AgentError as error:
+            self._say(f"The TPM could not vouch for this device's key: {error}")
+        else:
+            self._say(f"The TPM vouches for this device's key; its own certificate is by {issuer}.")
 
     async def _report(self, found: Mapping[str, Value]) -> Accepted:
         device = self._memory.load().device

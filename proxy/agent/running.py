@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.agent import tpm
+from proxy.agent import attesting, tpm
 from proxy.agent.answerer import Answerer, Taken
 from proxy.agent.client import connected
 from proxy.agent.collect import collect, this_system
@@ -46,6 +46,13 @@ def enrolled(home: Home) -> Enrolled:
         key = FileKey.load(home)
     authorities = home.read(AUTHORITIES).decode() if remembered.authorities else None
     return Enrolled(remembered, memory, key, authorities)
+
+
+async def attest(agent: Enrolled) -> str:
+    """Let the TPM vouch for the key. Returns who vouches for the TPM; raises AgentError."""
+    told = agent.remembered
+    async with connected(told.login, agent.authorities) as proxy:
+        return await attesting.attest(proxy, told.device, agent.key, time.time)
 
 
 async def posture(edr: Iterable[str]) -> Mapping[str, Value]:

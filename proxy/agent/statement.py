@@ -8,12 +8,29 @@ from typing import Final
 import msgspec
 
 from proxy.agent.keys import DeviceKey, base64url
-from proxy.model.report import ENROL_TYPE, PROOF_TYPE, REPORT_TYPE, Enrolment, Proof, Report
+from proxy.model.report import (
+    ACTIVATE_TYPE,
+    ATTEST_TYPE,
+    ENROL_TYPE,
+    PROOF_TYPE,
+    REPORT_TYPE,
+    Activation,
+    Attestation,
+    Enrolment,
+    Proof,
+    Report,
+)
 
-_TYPES: Final[dict[type, str]] = {Enrolment: ENROL_TYPE, Report: REPORT_TYPE, Proof: PROOF_TYPE}
+_TYPES: Final[dict[type, str]] = {
+    Enrolment: ENROL_TYPE,
+    Report: REPORT_TYPE,
+    Proof: PROOF_TYPE,
+    Attestation: ATTEST_TYPE,
+    Activation: ACTIVATE_TYPE,
+}
 
 
-def signed(claims: Enrolment | Report | Proof, key: DeviceKey) -> str:
+def signed(claims: Enrolment | Report | Proof | Attestation | Activation, key: DeviceKey) -> str:
     """The statement, signed. Blocks while a TPM signs; raises AgentError."""
     header = {"alg": "ES256", "typ": _TYPES[type(claims)]}
     if not isinstance(claims, Enrolment):

@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +57,7 @@ class TpmKey:
 
     def __init__(self, home: Home, tcti: str) -> None:
         self._home = home
-        self._tcti = tcti
+        self.tcti = tcti
         self._turn = threading.Lock()  # one command at a time: without a resource manager a TPM holds three objects
         with tempfile.TemporaryDirectory(prefix="ostiary-") as folder:
             self._load(Path(folder))
@@ -69,7 +70,7 @@ class TpmKey:
         with tempfile.TemporaryDirectory(prefix="ostiary-") as name:
             folder = Path(name)
             _primary(folder, tcti)
-            _run(
+            run(
                 folder,
                 tcti,
                 *("tpm2_create", "-Q", "-C", "primary.ctx", "-G", "ecc256:ecdsa-sha256", "-g", "sha256"),
@@ -81,13 +82,11 @@ class TpmKey:
 
     def sign(self, message: bytes) -> bytes:
         """See `DeviceKey`. The key is loaded anew each time, so a TPM that was reset meanwhile is no trouble."""
-        with self._turn, tempfile.TemporaryDirectory(prefix="ostiary-") as name:
-            folder = Path(name)
-            self._load(folder)
+        with self.at_work() as folder:
             (folder / "digest").write_bytes(hashlib.sha256(message).digest())
-            _run(
+            run(
                 folder,
-                self._tcti,
+                self.tcti,
                 *("tpm2_sign", "-Q", "-c", "key.ctx", "-g", "sha256", "-s", "ecdsa", "-f", "plain"),
                 *("-d", "-o", "signature", "digest"),
             )
@@ -96,18 +95,31 @@ class TpmKey:
             raise TpmUnusable("the TPM gave a signature that is not by this device's key: enrol again with --replace")
         return raw(signature)
 
+    @contextmanager
+    def at_work(self) -> Iterator[Path]:
+        """A folder for a few commands, in which `key.ctx` is the key, loaded; nobody else uses it meanwhile. Raises
+        TpmUnusable."""
+        with self._turn, tempfile.TemporaryDirectory(prefix="ostiary-") as name:
+            folder = Path(name)
+            self._load(folder)
+            yield folder
+
+    def public_area(self) -> bytes:
+        """What the TPM knows of the key but its private part: TPMT_PUBLIC."""
+        return self._home.read(PUBLIC)[2:]  # kept as TPM2B_PUBLIC: with its size before it
+
     def _load(self, folder: Path) -> None:
         for part in (PUBLIC, PRIVATE):
             (folder / part).write_bytes(self._home.read(part))
-        _primary(folder, self._tcti)
-        _run(
+        _primary(folder, self.tcti)
+        run(
             folder,
-            self._tcti,
+            self.tcti,
             *("tpm2_load", "-Q", "-C", "primary.ctx", "-u", PUBLIC, "-r", PRIVATE, "-c", "key.ctx"),
         )
 
     def _read_public(self, folder: Path) -> ec.EllipticCurvePublicKey:
-        _run(folder, self._tcti, "tpm2_readpublic", "-Q", "-c", "key.ctx", "-f", "pem", "-o", "key.pem")
+        run(folder, self.tcti, "tpm2_readpublic", "-Q", "-c", "key.ctx", "-f", "pem", "-o", "key.pem")
         public = load_pem_public_key((folder / "key.pem").read_bytes())
         if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
             raise TpmUnusable(f"{self._home.path / PUBLIC} is not a P-256 key: enrol again with --replace")
@@ -116,25 +128,32 @@ class TpmKey:
 
 def _primary(folder: Path, tcti: str) -> None:
     """The storage key all else is wrapped with: the same each time, derived from the TPM's own seed."""
-    _run(folder, tcti, "tpm2_createprimary", "-Q", "-C", "o", "-g", "sha256", "-G", "ecc256", "-c", "primary.ctx")
+    run(folder, tcti, "tpm2_createprimary", "-Q", "-C", "o", "-g", "sha256", "-G", "ecc256", "-c", "primary.ctx")
 
 
-def _run(folder: Path, tcti: str, *command: str) -> None:
+def run(folder: Path, tcti: str, *command: str) -> None:
     """Run one command in `folder`; objects it left in the TPM are flushed. Raises TpmUnusable."""
+    said = _done(folder, tcti, *command)
+    _done(folder, tcti, "tpm2_flushcontext", "--transient-object")
+    if said is not None:
+        raise TpmUnusable(f"the TPM cannot be used: {command[0]}: {said}"[:300])
+
+
+def _done(folder: Path, tcti: str, *command: str) -> str | None:
+    """Why it failed; None when it did not. Raises TpmUnusable when it cannot be run."""
     environment = {"PATH": SYSTEM_PATH, "LC_ALL": "C", "TPM2TOOLS_TCTI": tcti, "TSS2_LOG": "all+NONE"}
-    for words in (command, ("tpm2_flushcontext", "--transient-object")):
-        try:
-            done = subprocess.run(  # noqa: S603 -- fixed words, found on the system's own path
-                [shutil.which(words[0], path=SYSTEM_PATH) or words[0], *words[1:]],
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_PATIENCE,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise TpmUnusable(f"the TPM cannot be used: {words[0]}: {error}") from error
-        if done.returncode != 0 and words is command:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise TpmUnusable(f"the TPM cannot be used: {words[0]}: {said[0] if said else 'failed'}"[:300])
+    try:
+        done = subprocess.run(  # noqa: S603 -- fixed words, found on the system's own path
+            [shutil.which(command[0], path=SYSTEM_PATH) or command[0], *command[1:]],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TpmUnusable(f"the TPM cannot be used: {command[0]}: {error}") from error
+    if done.returncode == 0:
+        return None
+    return (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["failed"])[0]

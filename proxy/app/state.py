@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from pathlib import Path
 
 from proxy.authn.factors import Factors, open_factor_store
-from proxy.devices.endorsement import Authorities
+from proxy.devices.makers import trusted_makers
 from proxy.devices.management.service import Management
 from proxy.devices.service import Devices
 from proxy.devices.store import open_device_store
@@ -17,12 +16,8 @@ from proxy.sessions.keyfile import load_or_create_key
 from proxy.sessions.seal import Sealer
 from proxy.sessions.service import Sessions
 from proxy.sessions.store import bus_folder, open_store
-from proxy.settings.files import LARGEST_FILE
-from proxy.settings.reading import read_regular
 from proxy.settings.schema import Configuration
 from proxy.settings.secrets import read_secret
-
-log = logging.getLogger(__name__)
 
 
 class State:
@@ -47,7 +42,7 @@ class State:
             end_sessions=self.sessions.end_of_device,
             audience=configuration.login.url,
         )
-        self.devices.trust(_tpm_authorities(configuration))
+        self.devices.trust(trusted_makers(configuration.devices))
         self.management = Management(self.devices.observe, self.store.consume, time.time)
         factors = open_factor_store(configuration.state)
         self.factors = Factors(factors, self.sealer, configuration.login, time.time, self.store.consume)
@@ -61,7 +56,7 @@ class State:
         """New settings, in force at once."""
         self.sessions.reconfigure(configuration.sessions)
         self.devices.reconfigure(configuration.devices, configuration.login.url)
-        self.devices.trust(_tpm_authorities(configuration))
+        self.devices.trust(trusted_makers(configuration.devices))
         self.factors.reconfigure(configuration.login)
 
     async def close(self) -> None:
@@ -75,18 +70,6 @@ class State:
                 first = first or error
         if first is not None:
             raise first
-
-
-def _tpm_authorities(configuration: Configuration) -> Authorities:
-    """Without the file no key is attested. It was readable when the settings were checked a moment ago."""
-    path = configuration.devices.tpm_authorities
-    if path is None:
-        return Authorities()
-    try:
-        return Authorities.of_pem(read_regular(path, LARGEST_FILE))
-    except (OSError, ValueError) as error:
-        log.error("devices.tpm_authorities: %s: %s", path, error)  # noqa: TRY400  a known fault, no traceback needed
-        return Authorities()
 
 
 def _sealing_key(configuration: Configuration) -> bytes:

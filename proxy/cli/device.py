@@ -32,6 +32,7 @@ on an employee's machine:
   ostiary device enrol https://login.example.com --code CODE   with a code from the apps page
   ostiary device report                                        collect, sign and send a report, once
   ostiary device report --watch                                keep on: on a schedule, and when something changes
+  ostiary device attest                                        let the TPM vouch for the key, where that is asked
   ostiary device service                                       a systemd user unit that does that
   ostiary device status                                        who this device is, and what it would report now
 
@@ -39,7 +40,9 @@ on an employee's machine:
 `ostiary device prove` does only that. Pages of the enrolled login address are answered, and no others.
 
 The key is made on this machine and stays there: in the TPM 2.0 when there is one and tpm2-tools are installed,
-otherwise in a file that only you may read. No root is needed, but on Linux only root can read the serial number.
+otherwise in a file that only you may read. A TPM is asked to vouch for the key at enrolment, with the certificate
+that its maker left in it; `attest` does that again. No root is needed, but on Linux only root can read the serial
+number.
 
 exit codes: 0 done, 1 the answer is no (refused, revoked, not enrolled), 2 wrong use
 """
@@ -64,6 +67,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     prove = actions.add_parser("prove", help="answer browsers on loopback, and nothing else; part of `report --watch`")
 
+    attest = actions.add_parser("attest", help="let the TPM vouch for the key; enrolment does it when it can")
+
     status = actions.add_parser("status", help="who this device is, and what it would report now")
     status.add_argument("--json", action="store_true", help="for programs")
 
@@ -71,7 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     for each in (report, status):
         _edr(each)
-    for each in (enrol, report, prove, status, service):
+    for each in (enrol, report, prove, attest, status, service):
         each.add_argument("--dir", type=Path, help="the agent's folder (default: ~/.local/state/ostiary)")
 
 
@@ -118,6 +123,11 @@ def _enrol(args: argparse.Namespace, home: Home) -> int:
         print(f"There is a TPM, but the key is in a file: {done.warning}", file=sys.stderr)
     where = "in the TPM" if told.storage == "tpm" else "in a file"
     print(f"Enrolled at {told.login} as {told.device}, with a key {where}.")
+    if done.attest:
+        try:
+            _attest(args, home)
+        except AgentError as error:
+            print(f"The TPM does not vouch for the key, so rules that ask for that refuse: {error}", file=sys.stderr)
     if not told.approved:
         print("An administrator must approve it before it counts.")
     print("Next: `ostiary device report`, or `ostiary device service` to have it done for you.")
@@ -166,6 +176,12 @@ def _prove(_: argparse.Namespace, home: Home) -> int:
     return 0
 
 
+def _attest(_: argparse.Namespace, home: Home) -> int:
+    issuer = asyncio.run(running.attest(running.enrolled(home)))
+    _say(f"The TPM vouches for the key; its own certificate is by {issuer}.")
+    return 0
+
+
 def _status(args: argparse.Namespace, home: Home) -> int:
     agent = running.enrolled(home)
     told = agent.remembered
@@ -209,4 +225,11 @@ def _say(text: str) -> None:
     print("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text), flush=True)
 
 
-_ACTIONS = {"enrol": _enrol, "report": _report, "prove": _prove, "status": _status, "service": _service}
+_ACTIONS = {
+    "enrol": _enrol,
+    "report": _report,
+    "prove": _prove,
+    "attest": _attest,
+    "status": _status,
+    "service": _service,
+}

@@ -15,9 +15,11 @@ import msgspec
 
 from proxy.cli.workers import announce, confirmation, iso, print_table, printable, when
 from proxy.devices import administering
+from proxy.devices.attestation import is_attested, statements
 from proxy.devices.errors import DeviceRefused
+from proxy.devices.makers import trusted_makers
 from proxy.devices.merge import merge
-from proxy.devices.record import NEVER, DeviceRecord, inventory_statement
+from proxy.devices.record import NEVER, DeviceRecord
 from proxy.devices.store import DeviceStore, device_file, open_device_store
 from proxy.model.reasons import Reason
 from proxy.sessions.nudge import Delivery
@@ -175,14 +177,15 @@ async def _show(args: argparse.Namespace, stores: _Stores, device: str, configur
         print(f"There is no device {device}.", file=sys.stderr)
         return 1
     now = time.time()
-    told = [each for one in (inventory_statement(record), *record.statements) for each in one.observations()]
+    attested = is_attested(record, trusted_makers(configuration.devices))
+    told = [each for one in statements(record, attested=attested) for each in one.observations()]
     counts = merge(told, configuration.devices.precedence, now).attributes
     sessions = list(await stores.sessions.by_device(device))
     if args.json:
         every = [{"attribute": name, **msgspec.to_builtins(one), "counts": counts[name] is one} for name, one in told]
-        print(json.dumps({**_summary(record), "sessions": sessions, "told": every}, indent=2))
+        print(json.dumps({**_summary(record), "attested": attested, "sessions": sessions, "told": every}, indent=2))
         return 0
-    print_table([(f"{name}:", value) for name, value in _lines(record, sessions)])
+    print_table([(f"{name}:", value) for name, value in _lines(record, sessions, attested=attested)])
     table = [("", "ATTRIBUTE", "VALUE", "SOURCE", "OBSERVED", "EXPIRES", "ASSURANCE")]
     for name, one in sorted(told, key=lambda each: each[0]):
         mark = "*" if counts[name] is one and one.expires > now else ""
@@ -195,8 +198,18 @@ async def _show(args: argparse.Namespace, stores: _Stores, device: str, configur
     return 0
 
 
-def _lines(record: DeviceRecord, sessions: Sequence[str]) -> list[tuple[str, str]]:
-    key = "none" if record.key is None else f"{record.thumbprint} (in a {record.storage}, by the device's own word)"
+def _key(record: DeviceRecord, *, attested: bool) -> str:
+    if record.key is None:
+        return "none"
+    if record.voucher is None:
+        return f"{record.thumbprint} (in a {record.storage}, by the device's own word)"
+    since = f"by {record.voucher.issuer} on {when(record.voucher.at)}, certificate {record.voucher.certificate}"
+    return (
+        f"{record.thumbprint} ({'attested' if attested else 'attested, but not trusted any more'}: in a TPM, {since})"
+    )
+
+
+def _lines(record: DeviceRecord, sessions: Sequence[str], *, attested: bool) -> list[tuple[str, str]]:
     serial = record.serial and f"{record.serial} ({'confirmed' if record.vouched else 'its own word'})"
     facts = {
         "device": record.id,
@@ -205,7 +218,7 @@ def _lines(record: DeviceRecord, sessions: Sequence[str]) -> list[tuple[str, str
         "name": record.name,
         "whose": f"{record.label} ({record.owner or 'by a management system'})",
         "serial": serial,
-        "key": key,
+        "key": _key(record, attested=attested),
         "certificate": record.cert_sha256,
         "ownership": record.ownership,
         "tags": " ".join(record.tags),
@@ -234,6 +247,7 @@ def _summary(record: DeviceRecord) -> dict[str, Any]:
         "cert_sha256": record.cert_sha256,
         "key": record.thumbprint,
         "storage": record.storage if record.key is not None else "",
+        "tpm": None if record.voucher is None else msgspec.to_builtins(record.voucher),
         "created": iso(record.created),
         "last_seen": iso(record.last_seen),
         "revoked": iso(record.revoked) if record.revoked else None,

@@ -15,7 +15,7 @@ import base64
 import binascii
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -23,7 +23,7 @@ import msgspec
 from proxy.devices import jws
 from proxy.devices.endorsement import Authorities, Endorsement
 from proxy.devices.errors import DeviceRefused
-from proxy.devices.record import AGENT, INVENTORY, DeviceRecord, Statement, Voucher
+from proxy.devices.record import AGENT, DeviceRecord, Statement, Voucher, inventory_statement
 from proxy.devices.single_use import SingleUse
 from proxy.devices.store import DeviceStore
 from proxy.devices.tpm import make_credential, signing_key
@@ -58,18 +58,17 @@ def is_attested(record: DeviceRecord, authorities: Authorities) -> bool:
     return voucher is not None and record.key is not None and voucher.authority in authorities
 
 
-def raised(said: Statement) -> list[Statement]:
-    """A statement about a device whose key is vouched for: the agent's is ATTESTED, and so is the id."""
-    if said.source == AGENT:
-        return [msgspec.structs.replace(said, assurance=Assurance.ATTESTED)]
-    if said.source != INVENTORY:
-        return [said]
-    rest = {name: value for name, value in said.values.items() if name != "id"}
-    mine = {"id": said.values["id"]}
-    return [
-        msgspec.structs.replace(said, values=rest),
-        msgspec.structs.replace(said, values=mine, assurance=Assurance.ATTESTED),
-    ]
+def statements(record: DeviceRecord, *, attested: bool) -> Iterator[Statement]:
+    """All that was said of a device, by us too. Where its key is `attested`, what its agent said is, and its id."""
+    ours = inventory_statement(record)
+    if not attested:
+        yield from (ours, *record.statements)
+        return
+    rest = {name: value for name, value in ours.values.items() if name != "id"}
+    yield msgspec.structs.replace(ours, values=rest)
+    yield msgspec.structs.replace(ours, values={"id": record.id}, assurance=Assurance.ATTESTED)
+    for one in record.statements:
+        yield msgspec.structs.replace(one, assurance=Assurance.ATTESTED) if one.source == AGENT else one
 
 
 class Attesting:

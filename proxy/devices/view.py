@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
-from proxy.devices.attestation import is_attested, raised
+from proxy.devices.attestation import is_attested, statements
 from proxy.devices.endorsement import Authorities
 from proxy.devices.inventory import Inventory
 from proxy.devices.merge import merge
-from proxy.devices.record import AGENT, CERTIFICATE, DeviceRecord, Statement, inventory_statement, owner_of
+from proxy.devices.record import AGENT, CERTIFICATE, DeviceRecord, Statement, owner_of
 from proxy.model.device import Assurance, Binding, Bound, Device, Observation
 from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
@@ -140,7 +140,7 @@ class View:
         record = self._inventory.get(device) if device else None
         # Only the agent's proof ties a request to the key that is vouched for; a certificate's may have been copied.
         attested = record is not None and binding == "agent" and is_attested(record, self._authorities)
-        told = list(told_of(record, attested=attested)) if record is not None else []
+        told = list(_told(record, attested=attested)) if record is not None else []
         if certificate is not None:
             told.extend(_by_certificate(certificate, now).observations())
         if bound is not None:
@@ -191,12 +191,11 @@ class View:
         return True
 
 
-def told_of(record: DeviceRecord, *, attested: bool) -> Iterator[tuple[str, Observation]]:
+def _told(record: DeviceRecord, *, attested: bool) -> Iterator[tuple[str, Observation]]:
     """All that counts of what was said of a device; `attested`: its TPM vouches for the key it is known by."""
-    for one in (inventory_statement(record), *record.statements):
+    for one in statements(record, attested=attested):
         if record.approved or one.source != AGENT:  # until it is approved, its own word counts for nothing
-            for each in raised(one) if attested else (one,):
-                yield from each.observations()
+            yield from one.observations()
 
 
 def _by_certificate(certificate: Certificate, now: float) -> Statement:
