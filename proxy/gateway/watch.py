@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from proxy.gateway.http import HttpExchange
 
 _SLICE = 0.004  # seconds
-_MANY = 1000  # exchanges that news is about
-_SETTLING = 1.0  # seconds until what was cut is gone
+_MANY = 1000  # exchanges
 # A device's proof may be this much too old (seconds) before what is open ends: browsers prove with their next request.
 _PROOF_GRACE = 60.0
 # What was begun with a token may go on this long after it has expired: a CI job's lasts minutes, its upload may too.
@@ -43,7 +42,7 @@ class Watch:
         self._since = 0.0  # when everything was looked at before that, seconds since the epoch
         self._looked = 0.0
         self._running = False
-        self._uncollected = False
+        self._most = 0  # open at once, when the collector was last told about it
         self._of_device: dict[str, set[HttpExchange]] = {}
 
     # --- who follows which device
@@ -70,21 +69,28 @@ class Watch:
 
     def look(self, now: float) -> None:
         """To be called twice a second and after a reload: look at everything that is open."""
+        self._settle(len(self.house.open))
         if self._round:
             return  # the look before is still going on, and sees what is true now
         self._since, self._looked = self._looked or now, now
         self._round.extend(self.house.open)
         self._run()
 
+    def _settle(self, open_now: int) -> None:
+        """Tell the collector that what thousands of streams are made of is no garbage: a look for cycles among it holds
+        the loop for a tenth of a second, whenever it happens. What ends is freed all the same.
+
+        Only when there are more than ever before, so a few times in the life of a process: what is in a cycle by then
+        and dies later stays, which is bounded thereby."""
+        if open_now >= self._most + _MANY:
+            self._most = open_now
+            gc.collect(1)
+            gc.freeze()
+
     def device_news(self, device: str, at: float) -> None:
         """Something is known anew of a device ("" is any); `at` is when that was decided, seconds since the epoch."""
         affected = self.house.open if not device else self._of_device.get(device, ())
         self._news.extend((exchange, at) for exchange in affected)
-        if len(self._news) > _MANY and gc.isenabled():
-            # A look for cycles among the objects of thousands of streams holds the loop for a tenth of a second, and
-            # most of them are about to be gone.
-            gc.disable()
-            self._uncollected = True
         self._run()
 
     def _run(self) -> None:
@@ -102,9 +108,6 @@ class Watch:
                 exchange, since = self._round.popleft(), self._since
             else:
                 self._running = False
-                if self._uncollected:
-                    self._uncollected = False
-                    asyncio.get_running_loop().call_later(_SETTLING, gc.enable)
                 return
             self._look_at(exchange, since, moment)
         asyncio.get_running_loop().call_soon(self._slice)
