@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from proxy.authn import tokens
+from proxy.authn.believed import believed_groups
 from proxy.authn.errors import LoginRefused, TokenInvalid
 from proxy.model.identity import Identity
 from proxy.settings.schema import Mfa, Provider
@@ -175,7 +176,7 @@ def _groups(claims: Mapping[str, Any], provider: Provider) -> tuple[frozenset[st
     listed = [value] if isinstance(value, str) else value
     if not _is_texts(listed) or len(listed) > _MAX_GROUPS:
         return None, (f"claim {path} is neither a string nor a list of strings: groups are unknown",)
-    return frozenset(listed), ()
+    return believed_groups(listed, provider.believe_groups), ()
 
 
 def _why_absent(claims: Mapping[str, Any], path: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.authn.believed import believed_groups
 from proxy.authn.claims import canonical_email, display_name, several_factors
 from proxy.authn.errors import LoginRefused
 from proxy.authn.saml.assertion import Said
@@ -38,7 +39,7 @@ def identity_from(said: Said, settings: SamlProvider) -> Identity:
         provider=settings.name,
         email=_email(told, settings),
         name=_display_name(told, settings.attributes.name),
-        groups=frozenset(groups or ()),
+        groups=believed_groups(groups or (), settings.believe_groups),
         unknown=frozenset() if groups is not None else frozenset({"groups"}),
         claims=_passed_through(told, settings),
         auth_time=said.auth_time,

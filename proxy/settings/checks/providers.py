@@ -35,6 +35,11 @@ def check_provider(at: Path, provider: AnyProvider) -> Findings:
     """Everything that can be said about one provider alone."""
     for index, domain in enumerate(provider.domains):
         yield from form((*at, "domains", index), forms.mail_domain, domain)
+    for index, group in enumerate(provider.believe_groups or ()):
+        if not group or "*" in group[:-1]:
+            yield Finding(
+                (*at, "believe_groups", index), f'"{group}": a * may only be the last character', "such as partner-*"
+            )
     for attribute, claim in provider.device.items():
         yield from device_attribute((*at, "device", attribute), attribute)
         yield from _claim((*at, "device", attribute), claim)

@@ -34,6 +34,7 @@ class _AnyProvider(Strict, frozen=True, kw_only=True):
     title: str | None = None  # on the chooser; default: name
     domains: tuple[str, ...] = ()
     ca: str | None = None  # PEM file; default: the system's authorities
+    believe_groups: tuple[str, ...] | None = None  # groups it may name, `*` as the last character; default: any
     mfa: Mfa = Mfa()
     step_up: Literal["provider", "own"] = "provider"  # who asks for more: the provider, or our own second factor
     device: dict[str, str] = {}  # device attribute → claim (or assertion attribute) that tells it
