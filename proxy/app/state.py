@@ -49,7 +49,7 @@ class State:
 
     async def start(self) -> None:
         """Begin to follow what other workers do. Does not fail when a store is down."""
-        self.sessions.device_changed = self.devices.changed  # before the bus has its place in the news, so none is missed
+        self.sessions.device_changed = self.devices.changed  # before the bus begins: no news is missed
         await self.sessions.start()
         await self.devices.start()
 
