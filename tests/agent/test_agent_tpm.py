@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +11,7 @@ import pytest
 from agent_proxy import Recorder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from software_tpm import SoftwareTpm, software_tpm
 
 from proxy.agent import tpm
 from proxy.agent.client import connected
@@ -29,49 +27,10 @@ from proxy.model.report import PROOF_TYPE, Proof
 needs_tpm = pytest.mark.tpm
 
 
-class SoftwareTpm:
-    """A TPM of its own on a socket; `restart` is what a reboot is to it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.socket = folder / "sock"
-        self.tcti = f"swtpm:path={self.socket}"
-        subprocess.run(["swtpm_setup", "--tpm2", "--tpmstate", str(folder)], check=True, capture_output=True)
-        self.start()
-
-    def start(self) -> None:
-        control = f"type=unixio,path={self.socket}.ctrl"  # where tpm2-tools look for it
-        subprocess.run(
-            [
-                *("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.folder}", "--ctrl", control, "--daemon"),
-                *("--server", f"type=unixio,path={self.socket}", "--flags", "not-need-init,startup-clear"),
-                *("--pid", f"file={self.folder}/pid"),
-            ],
-            check=True,
-        )
-
-    def stop(self) -> None:
-        pid = int((self.folder / "pid").read_text())
-        subprocess.run(["swtpm_ioctl", "--unix", f"{self.socket}.ctrl", "-s"], check=True)
-        until = time.monotonic() + 10
-        while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
-            time.sleep(0.01)
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-
 @pytest.fixture(scope="module")
 def chip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftwareTpm]:
-    missing = [name for name in ("swtpm", "swtpm_setup", "tpm2_create") if shutil.which(name) is None]
-    if missing and os.environ.get("CI") == "true":
-        pytest.fail(f"{missing[0]} was not found")
-    if missing:
-        pytest.skip(f"{missing[0]} was not found: install swtpm swtpm-tools tpm2-tools libtss2-tcti-swtpm0")
-    one = SoftwareTpm(tmp_path_factory.mktemp("tpm"))
-    yield one
-    one.stop()
+    with software_tpm(tmp_path_factory.mktemp("tpm")) as one:
+        yield one
 
 
 @pytest.fixture
@@ -118,12 +77,8 @@ def test_the_folder_is_worth_nothing_on_another_machine(
     home: Home, chip: SoftwareTpm, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     TpmKey.create(home, chip.tcti)
-    other = SoftwareTpm(tmp_path_factory.mktemp("other"))
-    try:
-        with pytest.raises(TpmUnusable, match="tpm2_load"):
-            TpmKey(home, other.tcti)
-    finally:
-        other.stop()
+    with software_tpm(tmp_path_factory.mktemp("other")) as other, pytest.raises(TpmUnusable, match="tpm2_load"):
+        TpmKey(home, other.tcti)
 
 
 @needs_tpm
