@@ -3,10 +3,11 @@
 Drives the real data plane (connection, gateway, policy, assertion, record, metrics) with transports that swallow what
 is written, so that the figure is the Python time between the kernel's bytes and the kernel's bytes.
 
-    python -m loadtests.micro_request [--fresh] [--profile]
+    python -m loadtests.micro_request [--fresh] [--device] [--profile]
 
 A connection whose requests repeat their header fields costs less (they are read once): that is the default, and what an
 API client does. `--fresh` gives every request another Referer and every response another ETag, as browsers do.
+`--device` ties the session to a laptop whose posture the rules ask for.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from loadtests.shapes import PAGE
 from proxy.assertion import Signer
 from proxy.audit.journal import Journal
+from proxy.devices.memory import MemoryDeviceStore
+from proxy.devices.service import Devices
 from proxy.gateway.door import House, HttpDoor
 from proxy.gateway.plan import RoutePlan
 from proxy.gateway.snapshot import Snapshot
+from proxy.model.device import Bound, Value
 from proxy.model.identity import Identity
 from proxy.net.downstream import Downstream
 from proxy.net.ticker import Ticker
@@ -48,6 +52,8 @@ from proxy.upstream.target import Target
 
 _HOST = "grafana.apps.localhost"
 _ROUNDS = 20_000
+_LAPTOP = "laptop-7"
+_POSTURE = {"compliant": True, "disk_encrypted": True, "os_version": ">=14.2", "max_age": "15m"}
 
 
 class Swallow(asyncio.Transport):
@@ -78,20 +84,48 @@ class _NoRenewal:
         pass
 
 
-def _route() -> schema.Route:
+def _route(device: dict[str, Any] | None) -> schema.Route:
     return schema.Route(
         name="grafana",
         source=f"https://{_HOST}:8443",
         to="http://127.0.0.1:3000",
         allow=(
-            schema.Rule(name="sre-reads", groups=("sre",), methods=("GET", "HEAD")),
+            schema.Rule(name="sre-reads", groups=("sre",), methods=("GET", "HEAD"), device=device),
             schema.Rule(name="staff", groups=("staff",), paths=("/api/**", "/page", "/d/**")),
         ),
         deny=(schema.Rule(name="not-from-guests", networks=("10.9.0.0/16",)),),
     )
 
 
-def _house(folder: Path, sessions: Sessions) -> tuple[House, Pool]:
+async def _laptop() -> Devices:
+    """An inventory with one laptop in it, of which a management system told."""
+
+    async def nobody(_device: str) -> int:
+        return 0
+
+    async def taken_in(device: str) -> None:
+        await devices.changed(device, time.time())
+
+    async def consumed(_key: str, _expires: float) -> bool:
+        return True
+
+    store, settings = MemoryDeviceStore(), schema.Devices(enrolment="open")
+    devices = Devices(
+        store, settings, Sealer(bytes(32)), time.time, taken_in, consumed, nobody, audience="https://login.test"
+    )
+    now = time.time()
+    posture: dict[str, Value] = {
+        "compliant": True,
+        "disk_encrypted": True,
+        "os": "linux",
+        "os_version": "24.4",
+        "firewall": True,
+    }
+    await devices.observe("mdm", {"id": _LAPTOP}, posture, now, now)
+    return devices
+
+
+def _house(folder: Path, sessions: Sessions, devices: Devices | None) -> tuple[House, Pool]:
     key = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -100,7 +134,7 @@ def _house(folder: Path, sessions: Sessions) -> tuple[House, Pool]:
         login=schema.Login(url="https://login.apps.localhost:8443"),
         assertion=schema.Assertion(key="unused"),
     )
-    route = _route()
+    route = _route(None if devices is None else _POSTURE)
     settings = schema.Settings(configuration=configuration, routes=(route,), revision="bench", files=())
     pool = Pool(parse_origin("http://127.0.0.1:3000", schema.UpstreamTls()), 256, time.monotonic)
     target = Target([(pool, 1)], time.monotonic)
@@ -116,6 +150,7 @@ def _house(folder: Path, sessions: Sessions) -> tuple[House, Pool]:
         ticker=Ticker(time.monotonic),
         clock=time.time,
         renewal=_NoRenewal(),
+        devices=devices,
     )
     return house, pool
 
@@ -143,10 +178,12 @@ async def _main(profile: bool) -> None:
         identity = Identity(
             kind="person", subject="1234", provider="corp", email="a@example.com", groups=frozenset(("sre", "staff"))
         )
-        live = await sessions.create(identity, "corp", b"", "", time.time())
+        devices = await _laptop() if "--device" in sys.argv else None
+        bound = None if devices is None else Bound(device=_LAPTOP, binding="provider")
+        live = await sessions.create(identity, "corp", b"", "", time.time(), device=bound)
         handle = await sessions.new_handle(live.sid, _HOST)
         await sessions.load(handle.encode(), _HOST)
-        house, pool = _house(Path(folder), sessions)
+        house, pool = _house(Path(folder), sessions, devices)
         upstream = UpstreamConnection(pool)
         upstream.connection_made(Swallow())
         pool.give_back(upstream)
