@@ -192,7 +192,7 @@ class _Look:
         if exchange.known is not None and exchange.known.token is not None:
             return self._of_token(exchange.known.token)
         certificate = exchange.certificate
-        if certificate is None:
+        if certificate is None or exchange.withheld:  # whose session does not count here is nobody
             return None
         if self.house.devices.of_certificate(certificate):
             return None

@@ -49,11 +49,11 @@ def test_the_decision_can_be_taken_again_from_the_line(tmp_path: Path) -> None:
 def test_a_device_is_on_record_with_where_each_value_comes_from() -> None:
     seen = Observation(value="24.4", source="agent", observed=NOW - 5, expires=NOW + 5, assurance=Assurance.ATTESTED)
     laptop = Device(id="laptop-7", binding="agent", attributes={"os_version": seen})
-    facts = Facts(route="app", host="app.example", method="GET", path="/", time=NOW, device=laptop)
+    facts = Facts(route="app", host="app.example", method="GET", path="/", time=NOW // 1, device=laptop)
     for encoded in (encode_facts(facts), encode_facts(facts, None, encode_device(laptop))):
         event = Event(time=NOW, outcome=Outcome.ALLOW, reason=Reason.RULE_ALLOWS, device=laptop.id, facts=encoded)
         assert facts_of(encode_body(event)) == facts
-    line = Template(event, facts, None, encode_device(laptop)).line(NOW, "r", "/", 200, 0, 0, 1.0, 1.0)
+    line = Template(event, facts, None, encode_device(laptop)).line(facts.time, "r", "/", 200, 0, 0, 1.0, 1.0)
     assert facts_of(line) == facts
 
 
