@@ -27,7 +27,7 @@ The request's way, with the file where each step is:
     read         net/downstream.py     one request at a time, deadlines; bytes → wire/request.py, body.py
     begin        gateway/http.py       from here on, phases in order, on one page:
     route        gateway/http.py       wire/host.py, wire/path.py → gateway/snapshot.py → routing.py
-    identify     gateway/http.py       gateway/admission.py (certificate: authn/mtls.py), sessions/service.py (cookie)
+    identify     gateway/identifying.py  certificate: authn/mtls.py; token: authn/workload/; cookie: sessions/service.py
     decide       gateway/http.py       model/facts.py → policy/decide.py → model/verdict.py
     act          gateway/http.py       allow: gateway/stamp.py (strip, sign), sending.py, upstream/pool.py, relay.py
                                        challenge: a redirect to web/login.py      deny: web/refusals.py
@@ -35,6 +35,7 @@ The request's way, with the file where each step is:
 
 Our own pages are a route like any other, to an application on a private socket (web/app.py): there is no second way in.
 A session that ends, here or in another worker, cuts what it has open: sessions/bus.py → sessions/service.py → `cut`.
+What is open is decided again when its facts, its rules or the time change: gateway/watch.py.
 A reload builds everything beside what is in force, then swaps it whole: app/reload.py, worker.py, compose.py.
 
 To add …, go to …
@@ -42,7 +43,7 @@ To add …, go to …
     a configuration key          settings/schema/ (its comment is the editors' help), then `ostiary check --schema`
     a check across keys          settings/checks/, and a case in tests/settings/broken.yaml
     a rule condition             policy/conditions/__init__.py, one file per family; a row in tests/policy/verdicts.yaml
-    a fact to decide on          model/facts.py; it is gathered in gateway/admission.py and recorded by itself
+    a fact to decide on          model/facts.py; it is gathered in gateway/http.py and recorded by itself
     a way of being refused       model/reasons.py, one row
     a page                       web/app.py and web/templates/
     a metric                     telemetry/catalogue.py, one row

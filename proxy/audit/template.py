@@ -14,8 +14,8 @@ _encoder = msgspec.json.Encoder()
 class Template:
     """The line of decisions that differ only in time, reference, path and measures, encoded but for these.
 
-    `event` and `facts` are the decision made out for any one of them; `identity` and `device` are as in `encode_facts`. The
-    lines hold what `encode_body` would write, in another order.
+    `event` and `facts` are the decision made out for any one of them; `identity` and `device` are as in `encode_facts`.
+    The lines hold what `encode_body` would write, in another order.
     """
 
     __slots__ = ("_after_facts", "_before_facts", "_event")
