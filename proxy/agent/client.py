@@ -7,6 +7,7 @@ and nowhere else.
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from aiohttp import ThreadedResolver
+from aiohttp.abc import ResolveResult
 
 from proxy import __version__
 from proxy.agent.errors import AgentError, Refused, Unreachable
@@ -169,12 +172,24 @@ def _wait(text: str) -> float | None:
     return min(float(text), _LONGEST_WAIT) if text.isascii() and text.isdigit() else None
 
 
+class _Resolver(ThreadedResolver):
+    """The system's, but for names below `localhost`: those are this machine, which not every system knows by itself
+    (RFC 6761 §6.3)."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Raises OSError."""
+        found = await super().resolve("127.0.0.1" if host.endswith(".localhost") else host, port, family)
+        return [ResolveResult(**{**one, "hostname": host}) for one in found]  # the name the certificate is checked for
+
+
 @contextlib.asynccontextmanager
 async def connected(
     login: str, authorities: str | None, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[Proxy]:
     """The proxy at `login`, over a connection of our own. Raises AgentError for authorities that are none."""
-    connector = aiohttp.TCPConnector(ssl=trust(authorities), limit=4)
+    connector = aiohttp.TCPConnector(ssl=trust(authorities), limit=4, resolver=_Resolver())
     async with aiohttp.ClientSession(
         connector=connector,
         timeout=TIMEOUT,

@@ -36,7 +36,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     sha256: str  # hex SHA-256 of the DER
     serial: str  # hex
-    subject_serial: str = ""  # serialNumber of its subject (X.520, RFC 5280 appendix A.1), "" when it has none or several
+    subject_serial: str = ""  # serialNumber of its subject (RFC 5280 appendix A.1); "" when it has none or several
     names: tuple[str, ...]  # URI and DNS subject alternative names, URIs first, as presented (CN is never read)
     not_after: float  # seconds since the epoch
     good_until: float  # when the verdict must be made anew: min(chain not_after, CRL nextUpdate)
