@@ -93,6 +93,10 @@ class View:
         """Whether a device is known and not revoked."""
         return self._inventory.counts(device)
 
+    def is_attested(self, record: DeviceRecord) -> bool:
+        """Whether a TPM that is trusted vouches for the device's key."""
+        return is_attested(record, self._authorities)
+
     def belongs_to(self, device: str, person: Identity) -> bool:
         """Whether a known device is this person's: enrolled by them, or theirs by a management system's word. One of
         which nobody knows whose it is belongs to whoever has it."""

@@ -97,7 +97,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 class Attestation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A device says that its key is in a TPM 2.0, and which. All of it base64url.
 
-    `certificate`: that of the TPM's endorsement key, DER; `between`: those between it and its maker's authority. `public`: TPMT_PUBLIC of the device's key (TPM 2.0, part 2, §12.2.4).
+    `certificate`: that of the TPM's endorsement key, DER; `between`: those between it and its maker's authority.
+    `public`: TPMT_PUBLIC of the device's key (TPM 2.0, part 2, §12.2.4).
     """
 
     device: str

@@ -116,6 +116,7 @@ def _row(visit: Visit, record: DeviceRecord, here: str) -> dict[str, object]:
         "system": _SYSTEMS.get(record.os, record.os),
         "state": state,
         "here": record.id == here,
+        "attested": devices.is_attested(record),
         "last": _moment(last) if last else "",
         "last_iso": datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds") if last else "",
         "troubles": [] if record.revoked else devices.troubles(record, visit.now),

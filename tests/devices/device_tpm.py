@@ -32,8 +32,9 @@ RSA_OTHER = rsa.generate_private_key(65537, 2048)
 class Maker:
     """An authority. `certify` takes wishes for what is wrong with the certificate."""
 
-    def __init__(self, name: str = "Maker", above: Maker | None = None, **wishes: Any) -> None:
+    def __init__(self, name: str = "Maker", above: Maker | None = None, now: float = NOON, **wishes: Any) -> None:
         self.name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, name)])
+        self.now = datetime.fromtimestamp(now, UTC)
         self.private = ec.generate_private_key(ec.SECP256R1())
         usage = wishes.pop("usage", "key_cert_sign")
         authority = {"ca": True, "purpose": None, "usage": usage, "subject": self.name, **wishes}
@@ -48,7 +49,6 @@ class Maker:
         return self.certificate.public_bytes(Encoding.DER)
 
     def certify(self, key: Any, **wishes: Any) -> x509.Certificate:
-        now = datetime.fromtimestamp(NOON, UTC)
         usual = "key_encipherment" if isinstance(key, rsa.RSAPublicKey) else "key_agreement"
         ca = wishes.get("ca", False)
         builder = (
@@ -57,8 +57,8 @@ class Maker:
             .issuer_name(self.name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now + wishes.get("begins", -_DAY))
-            .not_valid_after(now + wishes.get("ends", 3650 * _DAY))
+            .not_valid_before(self.now + wishes.get("begins", -_DAY))
+            .not_valid_after(self.now + wishes.get("ends", 3650 * _DAY))
             .add_extension(x509.BasicConstraints(ca, wishes.get("below") if ca else None), critical=True)
             .add_extension(_usage(wishes.get("usage", usual)), critical=True)
         )

@@ -17,6 +17,7 @@ class _Sources(NamedTuple):
     management: frozenset[str]
     claims: frozenset[str]  # providers that tell something
     any: bool
+    attested: bool  # whether a TPM may vouch for anything
 
 
 def check_device_sources(document: Document, placed: Sequence[Placed], configuration: Configuration) -> None:
@@ -25,7 +26,7 @@ def check_device_sources(document: Document, placed: Sequence[Placed], configura
     management = frozenset(one.name for one in devices.management)
     claims = frozenset(one.name for one in configuration.login.providers if one.device)
     told = bool(management or claims or devices.certificates is not None or devices.enrolment != "off")
-    sources = _Sources(management, claims, told)
+    sources = _Sources(management, claims, told, devices.tpm_authorities is not None)
     for index, baseline in enumerate(configuration.baselines):
         report(document, ("baselines", index), _conditions((), baseline, sources))
     for one in placed:
@@ -46,6 +47,10 @@ def _device(at: Path, written: dict[str, Any], sources: _Sources) -> Iterator[Fi
         hint = "let people enrol theirs (devices.enrolment), or see devices.management and login.providers[].device"
         yield Finding(at, "nothing tells anything about devices, so nobody can meet this", hint, "warning", key=True)
         return
+    if written.get("assurance") == "attested" and not sources.attested:
+        hint = "name the authorities of TPM makers in devices.tpm_authorities, or ask for managed"
+        message = "no TPM may vouch for a device here, so nobody can meet this"
+        yield Finding((*at, "assurance"), message, hint, "warning")
     asked = written.get("source", ())
     listed = [
         one
