@@ -2,9 +2,9 @@
 
 Owns the record of a device (`record` ◇), its stores behind one contract (`store`: `memory`, `sqlite`), what a worker
 holds in memory (`inventory` ◇), the merging of what several sources say (`merge` ◇), what the gateway asks on the way
-of a request (`view`), how a device becomes known (`enrolment` ◇, `attestation` ◇), what it may tell about itself (`jws`
-◇, `reports` ◇), what management systems tell (`observing`, `management/`), and the one service over all this
-(`service`).
+of a request (`view`), how a device becomes known (`enrolment` ◇), how its TPM vouches for its key (`attestation`,
+`endorsement` ◇, `tpm` ◇, `makers`), what it may tell about itself (`jws` ◇, `reports` ◇, `single_use`), what management
+systems tell (`observing`, `management/`), and the one service over all this (`service`).
 
 Must not know: HTTP of our own pages, routes, rules.
 
@@ -16,6 +16,8 @@ What counts
 -----------
 * A device that is revoked is nobody: its key, its certificate and its reports count for nothing, in every worker.
 * What a device says of itself counts once it is approved; until then only what others say about it does.
+* What an agent says is attested while a TPM of a maker that is trusted now vouches for its key, and only in sessions
+  that the agent's proof of that key ties to the device.
 * The serial number a device enrols with is its own word. Management systems and certificates find a device by its
   serial only after an administrator approved that very device, or the management system told us of it.
 """

@@ -57,6 +57,9 @@ class Authorities:
 
     def __init__(self, certificates: Iterable[x509.Certificate] = ()) -> None:
         self._trusted = {each.fingerprint(SHA256()).hex(): each for each in certificates}
+        self._by_name: dict[bytes, list[str]] = {}  # lists of all makers hold thousands
+        for sha256, each in self._trusted.items():
+            self._by_name.setdefault(each.subject.public_bytes(), []).append(sha256)
 
     @classmethod
     def of_pem(cls, data: bytes) -> Authorities:
@@ -65,6 +68,11 @@ class Authorities:
 
     def __len__(self) -> int:
         return len(self._trusted)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Authorities) and self._trusted.keys() == other._trusted.keys()
+
+    __hash__ = None  # type: ignore[assignment]  # compared only
 
     def __contains__(self, sha256: str) -> bool:
         """Whether the authority of this hex SHA-256 is trusted now."""
@@ -86,8 +94,8 @@ class Authorities:
     def _authority(self, leaf: x509.Certificate, others: Sequence[x509.Certificate], now: float) -> str:
         current = leaf
         for below in range(MOST_BETWEEN + 1):
-            for sha256, trusted in self._trusted.items():
-                if _has_issued(trusted, current, below, now):
+            for sha256 in self._by_name.get(current.issuer.public_bytes(), ()):
+                if _has_issued(self._trusted[sha256], current, below, now):
                     return sha256
             step = next((each for each in others if _has_issued(each, current, below, now)), None)
             if step is None:

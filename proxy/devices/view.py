@@ -46,8 +46,9 @@ class View:
 
     def trust(self, authorities: Authorities) -> None:
         """Whose TPMs may vouch for keys, from now on: what others vouched for counts no longer as attested."""
-        self._authorities = authorities
-        self._configure(self._settings)
+        if authorities != self._authorities:
+            self._authorities = authorities
+            self._configure(self._settings)
 
     def _configure(self, settings: schema.Devices) -> None:
         self._settings = settings

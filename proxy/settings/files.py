@@ -84,7 +84,7 @@ def _of_saml(at: Place, provider: SamlProvider) -> Iterator[Named]:
 
 def _of_devices(devices: Devices) -> Iterator[Named]:
     if devices.tpm_authorities is not None:
-        yield _authority(("devices", "tpm_authorities"), devices.tpm_authorities)
+        yield _certificates(("devices", "tpm_authorities"), devices.tpm_authorities)
     for index, one in enumerate(devices.management):
         at: Place = ("devices", "management", index)
         if one.ca is not None:
@@ -203,6 +203,20 @@ def _authority(place: Place, path: str) -> Named:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
         except (ssl.SSLError, OSError):
             raise Unusable(f"{path} holds no certificates in PEM form") from None
+
+    return Named(place, path, check)
+
+
+def _certificates(place: Place, path: str) -> Named:
+    """Each of them readable: one that is not would take the others with it."""
+
+    def check() -> None:
+        data = _open(path)
+        try:
+            for each in x509.load_pem_x509_certificates(data):
+                each.subject.public_bytes()
+        except ValueError as error:
+            raise Unusable(f"{path} must hold certificates in PEM form and nothing else: {error}"[:300]) from None
 
     return Named(place, path, check)
 

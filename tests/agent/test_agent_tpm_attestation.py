@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_public_key,
+)
 from device_tpm import Maker
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,7 +122,9 @@ def test_a_key_of_software_cannot_be_brought_into_a_genuine_tpm(chip: SoftwareTp
     assert b"authValue or authPolicy is not available" in answered.stderr
     assert not (chip.folder / "read").exists()
 
-    chip.run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "mine.pem")
+    private = ec.generate_private_key(ec.SECP256R1())
+    traditional = PrivateFormat.TraditionalOpenSSL
+    (chip.folder / "mine.pem").write_bytes(private.private_bytes(Encoding.PEM, traditional, NoEncryption()))
     attributes = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|sign"
     brought = chip.run(
         *("tpm2_loadexternal", "-C", "n", "-G", "ecc", "-r", "mine.pem", "-c", "mine.ctx", "-a", attributes)
