@@ -179,7 +179,7 @@ def _then(source: str) -> str:
 
 def _surer(needed: Pedigree) -> str:
     if needed.assurance == LEVELS["attested"]:
-        return "Let this device's TPM vouch for its key (ostiary device attest): what is known of it must be vouched for by hardware."
+        return "Let this device's TPM vouch for its key (ostiary device attest): only what hardware vouches for counts."
     if needed.sources and {kind(one) for one in needed.sources} == {"agent"}:
         return REPORT
     return "Have this device enrolled in the management of your organisation."

@@ -89,7 +89,7 @@ def refusal(asked: dict[str, Any], device: Device | None) -> list[Failed]:
             {"secure_boot": True, "assurance": "attested"},
             {"secure_boot": seen(True)},
             "Secure boot is on (reported by the agent 3 min ago; assurance attested is asked).",
-            "Let this device's TPM vouch for its key (ostiary device attest): what is known of it must be vouched for by hardware.",
+            "Let this device's TPM vouch for its key (ostiary device attest): only what hardware vouches for counts.",
         ),
         (
             {"managed": True, "source": ["management"]},

@@ -77,7 +77,7 @@ async def test_a_key_in_a_file_is_refused_with_what_to_do(vault: Inside) -> None
         assert machine.said == []
         refused = await vault.ask("vault", cookie=cookies["vault"])
         assert (refused.status, refused.json["reason"]) == (403, "device-not-compliant")
-        assert "must be vouched for by hardware" in str(refused.json)
+        assert "ostiary device attest" in str(refused.json)
         assert "(in a file, by the device's own word)" in await asyncio.to_thread(shown_by_cli, vault, device)
 
 

@@ -83,7 +83,8 @@ def apps(count: int) -> list[dict[str, object]]:
 
 
 def device(name: str, state: str, *troubles: str, last: str = "2026-11-22 08:15 UTC") -> dict[str, object]:
-    row = {"id": name, "name": name, "system": "Linux", "state": state, "here": name == "ada-laptop", "last": last}
+    here = name == "ada-laptop"
+    row = {"id": name, "name": name, "system": "Linux", "state": state, "here": here, "attested": here, "last": last}
     return {**row, "last_iso": "2026-11-22T08:15:00Z", "troubles": troubles}
 
 
