@@ -118,6 +118,12 @@ class Acting(Relay):
         else:
             self._refuse(reason)
 
+    def _proving(self, reason: Reason) -> str:
+        """Where a person shows the device, when that may help."""
+        if reason is not Reason.DEVICE_PROOF_REQUIRED and (reason not in _MENDED_ELSEWHERE or self.session is None):
+            return ""
+        return prove_url(self.snapshot.login_origin, self._own_origin() + self._asked_for())
+
     def _keeps_form(self) -> bool:
         return keeps_form(self.head, self._own_origin(), self.snapshot.largest_form)
 
@@ -179,7 +185,7 @@ class Acting(Relay):
             target=self._asked_for(),
             detail=self.note,
             portal_url=self.snapshot.login_origin + PORTAL if mending else "",
-            prove_url=way_on or "" if reason is Reason.DEVICE_PROOF_REQUIRED else "",
+            prove_url=self._proving(reason),
             acr_values=wanted.acr,
             max_age=wanted.max_age,
             mfa=wanted.mfa,

@@ -24,6 +24,7 @@ from proxy.demo import certificates
 from proxy.demo.children import Child, Children
 from proxy.demo.layout import APPS, LOOPBACK, Layout, Ports, free_ports, prepare
 from proxy.demo.programs import AppLaunch, IdpLaunch, Registration
+from proxy.settings.load import check
 
 ROOT = Path(__file__).parents[2]
 START = 40.0  # seconds; usually it takes three
@@ -94,6 +95,14 @@ class Product:
             _replace(file, text)
             await self._until(lambda now: now == before)
 
+    async def alone(self) -> None:
+        """From now on there is one company; the running proxy has noticed."""
+        before = await self._revisions()
+        one_company(self.layout)
+        good = check(self.layout.config).settings
+        assert good is not None
+        await self._until(lambda now: now == {good.revision} != before)
+
     async def _until(self, good: Callable[[set[str]], bool]) -> None:
         until = time.monotonic() + START
         while not good(now := await self._revisions()):
@@ -104,6 +113,19 @@ class Product:
         """The configurations in force in the workers."""
         async with aiohttp.ClientSession() as http, http.get(f"{self.layout.admin}/metrics") as answer:
             return set(re.findall(r'ostiary_configuration_revision_info{revision="(\w+)"} 1', await answer.text()))
+
+
+def one_company(layout: Layout) -> None:
+    """Take the partner company out: with one provider nobody is asked where to log in."""
+    routes = layout.config.parent / "routes" / "headers.yaml"
+    for file, block in (
+        (layout.config, r"    - name: partner .*?\n\n"),
+        (routes, r"      - name: partners\n(?:        .*\n)+"),
+    ):
+        text = file.read_text("utf-8")
+        left = re.sub(block, "" if file is routes else "\n", text, count=1, flags=re.DOTALL if file != routes else 0)
+        assert left != text, file
+        _replace(file, left)
 
 
 def _replace(file: Path, text: str) -> None:
@@ -132,7 +154,9 @@ async def demo(home: Path) -> AsyncIterator[Product]:
                     assert line, _end_of(errors) + said.decode()
                     said += line
             reading = asyncio.create_task(process.stdout.read())
-            yield Product(_layout(home, said.decode()))
+            one = Product(_layout(home, said.decode()))
+            await one.alone()
+            yield one
         finally:
             if process.returncode is None:
                 process.terminate()
@@ -240,6 +264,7 @@ async def branch(home: Path) -> AsyncIterator[Branch]:
     certificates.ensure(layout.certs, now=time.time())
     with tempfile.TemporaryFile() as output:
         children = Children(output)
+        one_company(layout)
         company = Branch(layout, children)
         company.configure()
         try:
