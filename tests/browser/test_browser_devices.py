@@ -81,7 +81,7 @@ async def a_laptops_life(product: Product, alice: Any, home: Path) -> None:
         await text(portal, "main", "this session’s device")
         await product.ostiary("devices", "revoke", device["id"])
         await tab.reload()
-        await tab.get_by_role("link", name="Demo login").wait_for()
+        await tab.get_by_role("radio", name="Alice").wait_for()
     (gone,) = json.loads(await product.ostiary("devices", "list", "--revoked", "--json"))
     assert gone["state"] == "revoked"
     recorded = [line for line in product.decisions() if line.get("type") == "device"]
