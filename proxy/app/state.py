@@ -43,7 +43,7 @@ class State:
             audience=configuration.login.url,
         )
         self.devices.trust(trusted_makers(configuration.devices))
-        self.management = Management(self.devices.observe, self.store.consume, time.time)
+        self.management = Management(self.devices, self.store.consume, time.time)
         factors = open_factor_store(configuration.state)
         self.factors = Factors(factors, self.sealer, configuration.login, time.time, self.store.consume)
 

@@ -16,6 +16,7 @@ import msgspec
 from proxy.cli.workers import announce, confirmation, iso, print_table, printable, when
 from proxy.devices import administering
 from proxy.devices.attestation import is_attested, statements
+from proxy.devices.confirming import confirmed
 from proxy.devices.errors import DeviceRefused
 from proxy.devices.makers import trusted_makers
 from proxy.devices.merge import merge
@@ -178,7 +179,9 @@ async def _show(args: argparse.Namespace, stores: _Stores, device: str, configur
         return 1
     now = time.time()
     attested = is_attested(record, trusted_makers(configuration.devices))
-    told = [each for one in statements(record, attested=attested) for each in one.observations()]
+    last = {one.source: one for one in await stores.devices.confirmations()}
+    every_word = (confirmed(one, last.get(one.source)) for one in statements(record, attested=attested))
+    told = [each for one in every_word for each in one.observations()]
     counts = merge(told, configuration.devices.precedence, now).attributes
     sessions = list(await stores.sessions.by_device(device))
     if args.json:

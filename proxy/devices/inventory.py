@@ -66,6 +66,10 @@ class Inventory:
         packed = self._packed.get(device)
         return None if packed is None else unpack(packed)
 
+    def ids(self) -> list[str]:
+        """Every device, revoked ones too."""
+        return list(self._packed)
+
     def packed(self, device: str) -> bytes | None:
         """The same as bytes; equal bytes, equal records."""
         return self._packed.get(device)

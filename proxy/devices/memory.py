@@ -7,7 +7,7 @@ from typing import Literal
 
 from proxy.devices.packing import row_of
 from proxy.devices.record import DeviceRecord, known_serial
-from proxy.devices.store import CODES_PER_PERSON, Change, CodeOwner, Row
+from proxy.devices.store import CODES_PER_PERSON, Change, CodeOwner, Confirmation, Row
 
 
 class MemoryDeviceStore:
@@ -16,6 +16,7 @@ class MemoryDeviceStore:
     def __init__(self) -> None:
         self._devices: dict[str, DeviceRecord] = {}
         self._codes: dict[bytes, tuple[CodeOwner, float]] = {}
+        self._confirmations: dict[str, Confirmation] = {}
 
     async def rows(self) -> Sequence[Row]:
         return [row_of(each) for each in self._devices.values()]
@@ -81,6 +82,16 @@ class MemoryDeviceStore:
 
     async def list(self) -> Sequence[DeviceRecord]:
         return sorted(self._devices.values(), key=lambda each: (each.created, each.id))
+
+    async def confirm(self, confirmation: Confirmation, now: float) -> bool:
+        known = self._confirmations.get(confirmation.source)
+        if known is not None and confirmation.at <= known.at <= now:
+            return False
+        self._confirmations[confirmation.source] = confirmation
+        return True
+
+    async def confirmations(self) -> Sequence[Confirmation]:
+        return list(self._confirmations.values())
 
     async def add_code(self, code_hash: bytes, owner: CodeOwner, expires: float) -> None:
         self._codes[code_hash] = (owner, expires)

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from proxy.devices.confirming import settled
 from proxy.devices.errors import DeviceRefused
 from proxy.devices.record import MANAGEMENT, DeviceRecord, Statement, added, known_serial
 from proxy.devices.reports import checked
@@ -36,24 +37,23 @@ class Observing(View):
         `matches` says which device: `id` (its id there), `serial`, `cert_sha256`, or `email` and `name` together; the
         first that is known decides. A device nobody knows is added, without a key. A revoked one stays revoked.
         """
-        for name in values:
-            if name in _OURS:
-                raise DeviceRefused(f"{name!r} is not for a management system to say")
-        said = Statement(
-            source=MANAGEMENT + source,
-            observed=min(observed, now),
-            expires=min(observed, now) + self._expiry(source),
-            assurance=Assurance.MANAGED,
-            values=checked(values),
-        )
-        device = await self._meant(matches)
-        if device and await self.store.change(device, lambda old: _told(old, said, matches)) is not None:
-            await self._announce(device)
-            return device
-        record = _told(self._unheard_of(matches, now), said, matches)
-        await self.store.add(record)
-        await self._announce(record.id)
-        return record.id
+        said = statement(source, values, min(observed, now), self._expiry(source))
+        return await self._take_in(await self._meant(matches), said, matches, now)
+
+    async def _take_in(self, device: str, said: Statement, matches: Mapping[str, str], now: float) -> str:
+        """Write what was said of `device`, or, when that is "" or gone, of one nobody has heard of. Returns its id."""
+
+        def change(old: DeviceRecord) -> DeviceRecord:
+            before = settled(old, said.source, self._confirmed.get(said.source))
+            return _told(before, said if said.polled else _news(before, said), matches)
+
+        if not device or await self.store.change(device, change) is None:
+            fresh = self._unheard_of(matches, now)
+            device = fresh.id
+            if await self.store.add(_told(fresh, said, matches)) != "added":
+                await self.store.change(device, change)  # it is there, only not in the inventory yet
+        await self._announce(device)
+        return device
 
     def _expiry(self, source: str) -> float:
         return next((float(one.expiry) for one in self._settings.management if one.name == source), _EXPIRY)
@@ -84,6 +84,34 @@ class Observing(View):
             approved=self._settings.enrolment == "open",
             created=now,
         )
+
+
+def statement(
+    source: str, values: Mapping[str, Value], observed: float, expiry: float, *, polled: bool = False
+) -> Statement:
+    """What a management system says of one device. Raises DeviceRefused for what is not for it to say."""
+    for name in values:
+        if name in _OURS:
+            raise DeviceRefused(f"{name!r} is not for a management system to say")
+    return Statement(
+        source=MANAGEMENT + source,
+        observed=observed,
+        expires=observed + expiry,
+        assurance=Assurance.MANAGED,
+        values=checked(values),
+        polled=polled,
+    )
+
+
+def _news(old: DeviceRecord, said: Statement) -> Statement:
+    """What was said, without that of which the same source said something later: messages overtake each other."""
+    later = {
+        name
+        for one in old.statements
+        if one.source == said.source and one.observed > said.observed
+        for name in one.values
+    }
+    return msgspec.structs.replace(said, values={name: one for name, one in said.values.items() if name not in later})
 
 
 def _told(old: DeviceRecord, said: Statement, matches: Mapping[str, str]) -> DeviceRecord:

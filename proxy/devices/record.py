@@ -43,13 +43,17 @@ _NO_SERIAL = frozenset(
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What one source said at one time: values by attribute, observed and expiring together (seconds since the
-    epoch). An attribute stands in at most one statement of a source."""
+    epoch). An attribute stands in at most one statement of a source.
+
+    `polled`: the source said so when it was asked and has not left it out since, so that each further poll counts for
+    it without its being written again: see `confirming`."""
 
     source: str
     observed: float
     expires: float
     assurance: Assurance
     values: dict[str, Value]
+    polled: bool = False
 
     def observations(self) -> Iterator[tuple[str, Observation]]:
         """Each value with its pedigree."""

@@ -20,8 +20,8 @@ from proxy.devices.enrolment import CODE_LIFETIME, code_hash, new_code, read_enr
 from proxy.devices.errors import DeviceRefused
 from proxy.devices.inventory import Inventory
 from proxy.devices.mending import silent_since, troubles
-from proxy.devices.observing import Observing
-from proxy.devices.record import AGENT, DeviceRecord, Ownership, Statement, owner_of, replaced
+from proxy.devices.polling import Polling
+from proxy.devices.record import AGENT, MANAGEMENT, DeviceRecord, Ownership, Statement, owner_of, replaced
 from proxy.devices.reports import own_values
 from proxy.devices.single_use import SingleUse
 from proxy.devices.store import CodeOwner, DeviceStore
@@ -39,7 +39,7 @@ _SLICE: Final = 5000  # devices taken in before the others have their turn
 _REVOKED_KEPT: Final = 20  # of a person; the oldest are forgotten when one more is enrolled
 
 
-class Devices(Observing):
+class Devices(Polling):
     """All devices. `audience` is the login URL: what devices sign is meant for it alone.
 
     `announce(device)` tells every worker that something is known anew; `consume(key, expires)` is True once per key, in
@@ -68,6 +68,7 @@ class Devices(Observing):
         self._audience = audience.rstrip("/")
         self._turn = asyncio.Lock()
         self._retry: asyncio.Task[None] | None = None
+        self._loaded = False
 
     # --- life of the worker
 
@@ -94,18 +95,23 @@ class Devices(Observing):
             self._configure(settings)
 
     async def changed(self, device: str, at: float) -> None:
-        """Something is known anew of this device ("": of any): take it in. Raises StoreUnavailable: tell it again."""
+        """Something is known anew of this device ("": of any; a source, `management:NAME`: it was asked anew): take it
+        in. Raises StoreUnavailable: tell it again."""
         del at
         if not device:
             await self._load()
             return
         async with self._turn:
+            if device.startswith(MANAGEMENT):
+                await self._load_confirmations()
+                return
             row = await self.store.row(device)
             if self._inventory.drop(device) if row is None else self._inventory.put(row):
                 self._forget(device)
 
     async def _load(self) -> None:
         async with self._turn:
+            await self._load_confirmations()  # first: nothing they do not count for any more is read with them
             rows = await self.store.rows()
             fresh = Inventory()
             for first in range(0, len(rows), _SLICE):
@@ -114,6 +120,11 @@ class Devices(Observing):
             old, self._inventory = self._inventory, fresh
             for device in [each for each in self._answers if each and old.packed(each) != fresh.packed(each)]:
                 self._forget(device)
+
+            self._loaded = True
+
+    async def _load_confirmations(self) -> None:
+        self._confirmed = {one.source: one for one in await self.store.confirmations()}
 
     async def _load_later(self) -> None:
         while True:

@@ -12,11 +12,18 @@ from typing import Literal
 
 from proxy.devices.packing import row_of, unpack
 from proxy.devices.record import DeviceRecord, known_serial
-from proxy.devices.store import CODES_PER_PERSON, Change, CodeOwner, Row
+from proxy.devices.store import CODES_PER_PERSON, Change, CodeOwner, Confirmation, Row
 from proxy.sessions.database import Database, transaction
 from proxy.sessions.schema import Tables
 
-_CREATE = """
+_CONFIRMATIONS = """\
+CREATE TABLE confirmations (
+    source TEXT PRIMARY KEY,             -- management:NAME
+    at REAL NOT NULL,
+    expires REAL NOT NULL
+) WITHOUT ROWID
+"""
+_CREATE = f"""
 CREATE TABLE devices (
     id TEXT PRIMARY KEY,
     owner TEXT NOT NULL,                 -- provider:subject, '' for what management systems told us of
@@ -41,8 +48,9 @@ CREATE TABLE codes (
     email TEXT NOT NULL,
     expires REAL NOT NULL
 );
-"""
-TABLES = Tables(1, _CREATE, {}, name="database of devices", lost="every device must be enrolled again")
+{_CONFIRMATIONS}"""
+_STEPS = {1: _CONFIRMATIONS}
+TABLES = Tables(2, _CREATE, _STEPS, name="database of devices", lost="every device must be enrolled again")
 _ROW = "id, cert_sha256, serial, revoked, aliases, record"
 
 
@@ -143,6 +151,22 @@ class SqliteDeviceStore:
     async def _list(self, where: str, values: tuple[str, ...]) -> Sequence[DeviceRecord]:
         query = f"SELECT record FROM devices {where} ORDER BY created, id"  # noqa: S608  constants only
         return await self._reader.run(lambda db: [unpack(packed) for (packed,) in db.execute(query, values)])
+
+    async def confirm(self, confirmation: Confirmation, now: float) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            with transaction(db):
+                changed = db.execute(
+                    "INSERT INTO confirmations (source, at, expires) VALUES (?, ?, ?) ON CONFLICT (source) DO UPDATE "
+                    "SET at = excluded.at, expires = excluded.expires WHERE at < excluded.at OR at > ?",
+                    (*confirmation, now),
+                )
+            return changed.rowcount > 0
+
+        return await self._writer.run(work)
+
+    async def confirmations(self) -> Sequence[Confirmation]:
+        query = "SELECT source, at, expires FROM confirmations"
+        return await self._reader.run(lambda db: list(map(Confirmation._make, db.execute(query))))
 
     async def add_code(self, code_hash: bytes, owner: CodeOwner, expires: float) -> None:
         def work(db: sqlite3.Connection) -> None:

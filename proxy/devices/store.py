@@ -29,6 +29,15 @@ class Row(NamedTuple):
     packed: bytes
 
 
+class Confirmation(NamedTuple):
+    """When a source was last asked and told everything it knows, and until when that counts: seconds since the epoch.
+    `source` is as in statements, `management:NAME`."""
+
+    source: str
+    at: float
+    expires: float
+
+
 class CodeOwner(NamedTuple):
     """Whose enrolment code it was."""
 
@@ -79,6 +88,13 @@ class DeviceStore(Protocol):
 
     async def list(self) -> Sequence[DeviceRecord]:
         """Every device, oldest first."""
+
+    async def confirm(self, confirmation: Confirmation, now: float) -> bool:
+        """Keep a source's confirmation in place of an older one, or of one that is later than `now`: then the clock was
+        wrong. False when what is kept is as new already."""
+
+    async def confirmations(self) -> Sequence[Confirmation]:
+        """The last of every source."""
 
     async def add_code(self, code_hash: bytes, owner: CodeOwner, expires: float) -> None:
         """Keep an enrolment code (32-byte SHA-256) for its owner; at most CODES_PER_PERSON."""

@@ -13,10 +13,12 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from proxy.devices.attestation import is_attested, statements
+from proxy.devices.confirming import Confirmations, confirmed
 from proxy.devices.endorsement import Authorities
 from proxy.devices.inventory import Inventory
 from proxy.devices.merge import merge
 from proxy.devices.record import AGENT, CERTIFICATE, DeviceRecord, Statement, owner_of
+from proxy.devices.store import Confirmation
 from proxy.model.device import Assurance, Binding, Bound, Device, Observation
 from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
@@ -31,6 +33,8 @@ class _Answer(NamedTuple):
     device: Device
     again_at: float
     bound: Bound | None  # kept alive: its address is in the key
+    confirmed: Confirmations  # all, as they were when it was made or found to be true still
+    depends: Mapping[str, Confirmation | None]  # those of them that it was made from
 
 
 class View:
@@ -39,6 +43,7 @@ class View:
     def __init__(self, settings: schema.Devices, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._inventory = Inventory()
+        self._confirmed: Confirmations = {}  # replaced as a whole, never changed
         self._answers: dict[str, dict[_Key, _Answer]] = {}
         self._kept = 0
         self._authorities = Authorities()
@@ -113,8 +118,9 @@ class View:
     def facts(self, bound: Bound | None, certificate: Certificate | None) -> Device | None:
         """What is known of the device a request comes from; None when it is not known which one that is.
 
-        The same object until something about it changes. Values that have expired stay in until another source's takes
-        their place: whoever decides looks at the expiry.
+        The same object until something about it changes; that a management system it has values from was asked anew is
+        such a change. Values that have expired stay in until another source's takes their place: whoever decides looks
+        at the expiry.
         """
         device = "" if certificate is None else self.of_certificate(certificate)
         binding: Binding = "certificate"
@@ -134,10 +140,17 @@ class View:
         known = self._answers.get(device)
         answer = None if known is None else known.get(key)
         now = self._clock()
-        if answer is None or now >= answer.again_at:
-            answer = self._answer(device, binding, bound, certificate, now)
+        if answer is None or now >= answer.again_at or answer.confirmed is not self._confirmed:
+            still = answer is not None and now < answer.again_at and self._still_true(answer)
+            if answer is not None and still:
+                answer = answer._replace(confirmed=self._confirmed)
+            else:
+                answer = self._answer(device, binding, bound, certificate, now)
             self._keep(device, key, answer)
         return answer.device
+
+    def _still_true(self, answer: _Answer) -> bool:
+        return all(self._confirmed.get(source) == one for source, one in answer.depends.items())
 
     def _answer(
         self, device: str, binding: Binding, bound: Bound | None, certificate: Certificate | None, now: float
@@ -145,13 +158,19 @@ class View:
         record = self._inventory.get(device) if device else None
         # Only the agent's proof ties a request to the key that is vouched for; a certificate's may have been copied.
         attested = record is not None and binding == "agent" and is_attested(record, self._authorities)
-        told = list(_told(record, attested=attested)) if record is not None else []
+        told = list(_told(record, self._confirmed, now, attested=attested)) if record is not None else []
         if certificate is not None:
             told.extend(_by_certificate(certificate, now).observations())
         if bound is not None:
             told.extend(bound.claims.items())
         attributes, again_at = merge(told, self._settings.precedence, now)
-        return _Answer(Device(id=device, binding=binding, attributes=attributes), again_at, bound)
+        depends = (
+            {}
+            if record is None
+            else {one.source: self._confirmed.get(one.source) for one in record.statements if one.polled}
+        )
+        found = Device(id=device, binding=binding, attributes=attributes)
+        return _Answer(found, again_at, bound, self._confirmed, depends)
 
     def _keep(self, device: str, key: _Key, answer: _Answer) -> None:
         if self._kept >= _MERGED:
@@ -196,9 +215,14 @@ class View:
         return True
 
 
-def _told(record: DeviceRecord, *, attested: bool) -> Iterator[tuple[str, Observation]]:
+def _told(
+    record: DeviceRecord, confirmations: Confirmations, now: float, *, attested: bool
+) -> Iterator[tuple[str, Observation]]:
     """All that counts of what was said of a device; `attested`: its TPM vouches for the key it is known by."""
     for one in statements(record, attested=attested):
+        confirmation = confirmations.get(one.source) if one.polled else None
+        if confirmation is not None and confirmation.at <= now + CLOCK_STEP:  # else the clock was wrong
+            one = confirmed(one, confirmation)
         if record.approved or one.source != AGENT:  # until it is approved, its own word counts for nothing
             yield from one.observations()
 

@@ -85,7 +85,7 @@ class Stage:
     def __init__(self, vendor: Vendor, world: World, http: aiohttp.ClientSession) -> None:
         self.vendor, self.world, self.http = vendor, world, http
         self.waits: list[float] = []
-        self.management = Management(world.devices.observe, world.consumed.consume, lambda: world.now, self.sleep)
+        self.management = Management(world.devices, world.consumed.consume, lambda: world.now, self.sleep)
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)

@@ -1,7 +1,7 @@
 """All management systems of a configuration: asks those that are asked, takes in what is told.
 
 Each turn of a system is taken by one worker: whoever first claims it in the store. What a system says again unchanged
-is written again only when half of its time is over, so a quiet fleet costs little.
+is not written again: one row confirms all of it (`devices/polling`), so a quiet fleet costs little.
 """
 
 from __future__ import annotations
@@ -9,26 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
-
-from cachetools import LRUCache
 
 from proxy.devices.errors import DeviceRefused
 from proxy.devices.management import webhook
 from proxy.devices.management.api import ManagementUnavailable, Sleep
 from proxy.devices.management.build import Asked, Systems
 from proxy.devices.management.signature import WINDOW, WebhookRefused, verify
-from proxy.devices.management.words import Told
-from proxy.model.device import Value
+from proxy.devices.polling import Polling
 from proxy.sessions.store import StoreUnavailable
 
 _log = logging.getLogger(__name__)
-_REMEMBERED: Final = 200_000  # devices of which the last word is known
 _RETRY: Final = 5.0  # seconds until a turn is tried again when the store does not answer
 
-Observe = Callable[[str, Mapping[str, str], Mapping[str, Value], float, float], Awaitable[str]]
-"""`Devices.observe`: source, matches, values, observed, now → device id. Raises DeviceRefused, StoreUnavailable."""
 Consume = Callable[[str, float], Awaitable[bool]]
 """`SessionStore.consume`."""
 
@@ -41,18 +35,18 @@ class Received(NamedTuple):
 
 
 class Management:
-    """`adopt` what was built, at start and after each reload; `close` at the end. `clock`: seconds since the epoch."""
+    """`adopt` what was built, at start and after each reload; `close` at the end. `devices`: the inventory, as
+    `service.Devices` is one. `clock`: seconds since the epoch."""
 
     def __init__(
-        self, observe: Observe, consume: Consume, clock: Callable[[], float], sleep: Sleep = asyncio.sleep
+        self, devices: Polling, consume: Consume, clock: Callable[[], float], sleep: Sleep = asyncio.sleep
     ) -> None:
-        self._observe = observe
+        self._devices = devices
         self._consume = consume
         self._clock = clock
         self._sleep = sleep
         self._systems = Systems({}, {})
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._last: LRUCache[tuple[str, str], tuple[dict[str, Value], float]] = LRUCache(maxsize=_REMEMBERED)
 
     def adopt(self, systems: Systems) -> None:
         """Ask these from now on; a turn under way of a system that stays the same goes on."""
@@ -88,7 +82,7 @@ class Management:
         refused = []
         for number, one in enumerate(told):
             try:
-                await self._observe(name, one.matches, one.values, one.observed, now)
+                await self._devices.observe(name, one.matches, one.values, one.observed, now)
             except DeviceRefused as why:
                 refused.append(f"devices[{number}]: {why}")
         return Received(len(told) - len(refused), tuple(refused))
@@ -115,26 +109,19 @@ class Management:
 
     async def ask(self, asked: Asked) -> int:
         """One turn. Returns how many devices were written; what did not work is in the log. Raises StoreUnavailable."""
-        name, expiry = asked.settings.name, float(asked.settings.expiry)
+        name = asked.settings.name
+        poll = self._devices.poll(name, self._clock(), float(asked.settings.expiry))
         written = refused = 0
         try:
             async for told in asked.system.devices():
-                now = self._clock()
-                if now - told.observed >= expiry or self._said_lately(name, told, expiry, now):
-                    continue
                 try:
-                    await self._observe(name, told.matches, told.values, told.observed, now)
-                    self._last[name, told.matches["id"]] = (told.values, told.observed)
-                    written += 1
+                    written += await self._devices.polled(poll, told.matches, told.values, told.observed)
                 except DeviceRefused as why:
                     refused += 1
                     if refused == 1:
                         _log.warning("management system %s tells what cannot be meant: %s", name, why)
         except ManagementUnavailable as error:
             _log.warning("management system %s: %s", name, error)
+        else:
+            await self._devices.complete(poll, self._clock())
         return written
-
-    def _said_lately(self, name: str, told: Told, expiry: float, now: float) -> bool:
-        """Whether this was written already, and is not due to be written again."""
-        values, observed = self._last.get((name, told.matches["id"]), ({}, 0.0))
-        return values == told.values and (observed == told.observed or now - observed < expiry / 2)
