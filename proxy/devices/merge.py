@@ -56,7 +56,7 @@ def kind_of(source: str) -> str:
     return source.partition(":")[0]
 
 
-def _order(one: Observation, rank: dict[str, int], now: float) -> tuple[float, float, float, int, str]:
+def _order(one: Observation, rank: dict[str, int], now: float) -> tuple[float, float, float, int, str, float]:
     if one.expires <= now:
-        return (0.0, one.expires, one.observed, one.assurance, one.source)
-    return (1.0, -rank.get(kind_of(one.source), len(rank)), one.observed, one.assurance, one.source)
+        return (0.0, one.expires, one.observed, one.assurance, one.source, one.expires)
+    return (1.0, -rank.get(kind_of(one.source), len(rank)), one.observed, one.assurance, one.source, one.expires)
