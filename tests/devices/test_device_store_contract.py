@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from device_people import NOON, record
+from device_people import NOON, World, record
 
 from proxy.devices.errors import DeviceRefused
 from proxy.devices.packing import row_of
-from proxy.devices.record import Statement
+from proxy.devices.record import MANAGEMENT, Statement
 from proxy.devices.sqlite import SqliteDeviceStore
-from proxy.devices.store import CODES_PER_PERSON, CodeOwner, DeviceStore, open_device_store
+from proxy.devices.store import CODES_PER_PERSON, CodeOwner, Confirmation, DeviceStore, open_device_store
 from proxy.model.device import Assurance
 from proxy.model.report import Key
 from proxy.sessions.store import StoreUnavailable
@@ -38,6 +39,7 @@ FULL = record(
     aliases=("intune-1", "fleet-2"),
     name="Ann’s “laptop”",
 )
+FLEET, DAY = MANAGEMENT + "fleet", 86_400.0
 ANN = CodeOwner("corp:sub-ann", "ann", "ann@example.com")
 
 
@@ -150,6 +152,48 @@ class TestCodes:
         await store.add_code(b"b" * 32, CodeOwner("corp:bob", "bob", ""), NOON + 900)
         assert await store.take_code(bytes([0]) * 32, NOON) is None
         assert await store.take_code(bytes([1]) * 32, NOON) == ANN
+
+
+class TestConfirmations:
+    async def test_the_newer_one_is_kept(self, store: DeviceStore) -> None:
+        first, second = Confirmation(FLEET, NOON, NOON + DAY), Confirmation(FLEET, NOON + 60, NOON + 90)
+        assert list(await store.confirmations()) == []
+        assert await store.confirm(first, NOON)
+        assert not await store.confirm(first, NOON + 60)
+        assert await store.confirm(second, NOON + 60)
+        assert not await store.confirm(first, NOON + 61)
+        assert list(await store.confirmations()) == [second]
+        assert await store.confirm(first, NOON + 59), "what was kept is of a time that has not come"
+        other = Confirmation(MANAGEMENT + "intune", NOON, NOON + DAY)
+        assert await store.confirm(other, NOON)
+        assert sorted(await store.confirmations()) == [first, other]
+
+    async def test_a_database_from_before(self, tmp_path: Path) -> None:
+        """Made by schema 1, with a device of which a statement has no word about polls."""
+        path = tmp_path / "state.devices.db"
+        made = SqliteDeviceStore(path)
+        world = World(made)
+        await world.devices.start()
+        await world.devices.observe("fleet", {"id": "a"}, {"os": "macos"}, NOON, NOON)
+        row = await made.row("a")
+        assert row is not None
+
+        def older(db: Any) -> None:
+            assert row.packed.count(b"\xa2os\xa5macos\xc2") == 1, "the last member of the statement: polled, false"
+            statement = row.packed.replace(b"\x96\xb0" + FLEET.encode(), b"\x95\xb0" + FLEET.encode())
+            db.execute("UPDATE devices SET record = ?", (statement.replace(b"\xa5macos\xc2", b"\xa5macos"),))
+            db.execute("DROP TABLE confirmations")
+            db.execute("PRAGMA user_version = 1")
+
+        await made._writer.run(older)
+        await made.close()
+        again = SqliteDeviceStore(path)
+        record = await again.get("a")
+        assert record is not None
+        assert [(one.values, one.polled) for one in record.statements] == [({"os": "macos"}, False)]
+        assert await again.confirm(Confirmation(FLEET, NOON, NOON + DAY), NOON)
+        assert len(await again.confirmations()) == 1
+        await again.close()
 
 
 class TestPlaces:
