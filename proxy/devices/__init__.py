@@ -4,7 +4,8 @@ Owns the record of a device (`record` ◇), its stores behind one contract (`sto
 holds in memory (`inventory` ◇), the merging of what several sources say (`merge` ◇), what the gateway asks on the way
 of a request (`view`), how a device becomes known (`enrolment` ◇), how its TPM vouches for its key (`attestation`,
 `endorsement` ◇, `tpm` ◇, `makers`), what it may tell about itself (`jws` ◇, `reports` ◇, `single_use`), what management
-systems tell (`observing`, `management/`), and the one service over all this (`service`).
+systems tell (`observing`, `management/`) and tell again when they are asked (`polling`, `confirming` ◇), and the one
+service over all this (`service`).
 
 Must not know: HTTP of our own pages, routes, rules.
 
@@ -18,6 +19,8 @@ What counts
 * What a device says of itself counts once it is approved; until then only what others say about it does.
 * What an agent says is attested while a TPM of a maker that is trusted now vouches for its key, and only in sessions
   that the agent's proof of that key ties to the device.
+* What a system tells whenever it is asked is as old as its last complete answer; what a webhook or an agent tells is as
+  old as that message.
 * The serial number a device enrols with is its own word. Management systems and certificates find a device by its
   serial only after an administrator approved that very device, or the management system told us of it.
 """
