@@ -35,6 +35,9 @@ def check_baselines(document: Document, placed: Sequence[Placed], configuration:
         for one in placed:
             if baselines_for(one.route.labels, (baseline,)):
                 _on_route(document, base, baseline, one)
+    used = {label for baseline in configuration.baselines for label in baseline.labels}
+    for one in placed:
+        _route_labels(one, used)
 
 
 def _alone(baseline: Baseline, providers: set[str]) -> list[Finding]:
@@ -56,6 +59,20 @@ def _labels(document: Document, base: Path, baseline: Baseline, known: set[str])
             near = difflib.get_close_matches(label, known, 1)
             hint = f'did you mean "{near[0]}"?' if near else "so far this baseline changes nothing there"
             document.problem((*base, "labels", index), f'no route has the label "{label}"', hint, severity="warning")
+
+
+def _route_labels(one: Placed, used: set[str]) -> None:
+    """Labels are what baselines go by: a route with a misspelt one would do without what it is meant to ask."""
+    for index, label in enumerate(one.route.labels):
+        if label in used:
+            continue
+        near = difflib.get_close_matches(label, used, 1)
+        one.document.problem(
+            (*one.path, "labels", index),
+            f'no baseline has the label "{label}"',
+            f'did you mean "{near[0]}"?' if near else "so far it changes nothing",
+            severity="error" if near else "warning",
+        )
 
 
 def _on_route(document: Document, base: Path, baseline: Baseline, one: Placed) -> None:
