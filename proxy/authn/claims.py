@@ -15,6 +15,7 @@ import msgspec
 from proxy.authn import tokens
 from proxy.authn.believed import believed_groups
 from proxy.authn.errors import LoginRefused, TokenInvalid
+from proxy.model.claims import MISSING, look_up
 from proxy.model.identity import Identity
 from proxy.settings.schema import Mfa, Provider
 
@@ -27,7 +28,6 @@ _MAX_GROUPS = 10_000
 _LOCAL = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
-_ABSENT = object()
 
 
 class Mapped(msgspec.Struct, frozen=True):
@@ -77,15 +77,15 @@ def several_factors(mfa: Mfa, acr: str, amr: Sequence[str]) -> bool | None:
 
 def lookup(claims: Mapping[str, Any], path: str) -> Any:
     """The claim at `path`: a claim of exactly that name, else dots reach into nested objects. None when absent."""
-    value = _find(claims, path)
-    return None if value is _ABSENT else value
+    value = look_up(claims, path)
+    return None if value is MISSING else value
 
 
 def missing(claims: Mapping[str, Any], provider: Provider) -> bool:
     """Whether a claim that the configuration maps is not in `claims`, so that userinfo is worth asking."""
     mapping = provider.claims
     return any(
-        _find(claims, path) is _ABSENT for path in (mapping.subject, mapping.email, mapping.name, mapping.groups)
+        look_up(claims, path) is MISSING for path in (mapping.subject, mapping.email, mapping.name, mapping.groups)
     )
 
 
@@ -144,17 +144,6 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _find(claims: Mapping[str, Any], path: str) -> Any:
-    if path in claims:
-        return claims[path]
-    value: Any = claims
-    for step in path.split("."):
-        if not isinstance(value, Mapping) or step not in value:
-            return _ABSENT
-        value = value[step]
-    return value
-
-
 def _email(claims: Mapping[str, Any], provider: Provider) -> str:
     path = provider.claims.email
     if not (provider.trust_unverified_email or _is_verified(claims, path)):
@@ -170,8 +159,8 @@ def _is_verified(claims: Mapping[str, Any], path: str) -> bool:
 
 def _groups(claims: Mapping[str, Any], provider: Provider) -> tuple[frozenset[str] | None, tuple[str, ...]]:
     path = provider.claims.groups
-    value = _find(claims, path)
-    if value is _ABSENT:
+    value = look_up(claims, path)
+    if value is MISSING:
         return None, _why_absent(claims, path)
     listed = [value] if isinstance(value, str) else value
     if not _is_texts(listed) or len(listed) > _MAX_GROUPS:

@@ -14,8 +14,9 @@ from proxy.authn.keys import KeySet
 from proxy.authn.tokens import Header, verify_signature
 from proxy.authn.workload.compact import check_audience, check_times
 from proxy.authn.workload.required import RequiredClaims
-from proxy.authn.workload.service_name import MISSING, ServiceName, look_up
+from proxy.authn.workload.service_name import ServiceName
 from proxy.authn.workload.svid import Proved
+from proxy.model.claims import MISSING, look_up
 from proxy.model.identity import Identity
 from proxy.settings.schema import TokenIssuer
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from proxy.authn.errors import TokenInvalid
-from proxy.authn.workload.service_name import look_up
+from proxy.model.claims import look_up
 
 _MAX_STARS = 8
 _ANY = r"[^/:\x00-\x1f\x7f]"

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.authn.errors import TokenInvalid
+from proxy.model.claims import look_up
 
 LONGEST = 255  # characters of a name
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
@@ -27,7 +28,6 @@ _ONE_OF_SEVERAL = re.compile(r"[A-Za-z0-9._-]+").fullmatch
 _ONLY_ONE = re.compile(r"[A-Za-z0-9._/:@-]+").fullmatch
 _SEPARATORS = frozenset("/:@")
 _SEGMENTS = re.compile("[/:]")
-_MISSING = object()
 
 
 class ServiceName:
@@ -60,27 +60,6 @@ class ServiceName:
     def _joined(self, values: list[str]) -> str:
         pairs = zip(self._literals, [*values, ""], strict=True)
         return "".join(part for pair in pairs for part in pair)
-
-
-def look_up(claims: Any, path: str) -> object:
-    """A claim by dotted path; a name that holds dots itself (`kubernetes.io`) is found before a nested one.
-
-    Returns `MISSING` when it is not there.
-    """
-    if not isinstance(claims, Mapping):
-        return _MISSING
-    if path in claims:
-        return claims[path]
-    dot = path.find(".")
-    while dot >= 0:
-        inner = look_up(claims.get(path[:dot]), path[dot + 1 :])
-        if inner is not _MISSING:
-            return inner
-        dot = path.find(".", dot + 1)
-    return _MISSING
-
-
-MISSING = _MISSING
 
 
 def _check(name: str, error: type[ValueError | TokenInvalid]) -> None:

@@ -8,13 +8,11 @@ that changes the type of a claim must not open anything, not even through `not`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from proxy.model.claims import look_up
 from proxy.model.identity import Identity
 from proxy.policy.conditions.base import PersonCondition, either
 from proxy.policy.logic import TRUE, UNKNOWN, Value, any_of, truth
-
-_MISSING = object()
 
 
 def claims(asked: Mapping[str, object]) -> list[Claim]:
@@ -44,7 +42,7 @@ class Claim(PersonCondition):
 
     def of_person(self, identity: Identity) -> Value:
         """The value for a person."""
-        found = _look_up(identity.claims, self._path)
+        found = look_up(identity.claims, self._path)
         if isinstance(found, list | tuple):
             return any_of(self._compare(element) for element in found)
         return self._compare(found)
@@ -70,18 +68,3 @@ def _type_of(value: object) -> type | None:
     if isinstance(value, int | float):
         return float
     return str if isinstance(value, str) else None
-
-
-def _look_up(claims: Any, path: str) -> object:
-    """Find a claim. A name that holds dots itself (`https://example.com/role`) is found before a nested one."""
-    if not isinstance(claims, Mapping):
-        return _MISSING
-    if path in claims:
-        return claims[path]
-    dot = path.find(".")
-    while dot >= 0:
-        inner = _look_up(claims.get(path[:dot]), path[dot + 1 :])
-        if inner is not _MISSING:
-            return inner
-        dot = path.find(".", dot + 1)
-    return _MISSING
