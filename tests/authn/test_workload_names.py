@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from proxy.authn.errors import TokenInvalid
 from proxy.authn.workload.required import RequiredClaims, pattern
-from proxy.authn.workload.service_name import MISSING, ServiceName
-from proxy.model.claims import look_up
+from proxy.authn.workload.service_name import ServiceName
+from proxy.model.claims import MISSING, look_up
 from proxy.model.identity import Identity
 from proxy.policy.asker import Asker, Kind
 from proxy.policy.conditions.services import Services
