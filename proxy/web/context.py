@@ -16,7 +16,7 @@ from proxy.model.identity import Identity
 from proxy.sessions.seal import Sealer
 from proxy.sessions.service import Sessions
 from proxy.settings.schema import Route, Settings
-from proxy.web.rate_limit import DeviceLimits
+from proxy.web.rate_limit import Limits
 
 
 def _no_saml() -> Mapping[str, SamlProvider]:
@@ -54,5 +54,5 @@ class WebContext:
     saml: Callable[[], Mapping[str, SamlProvider]] = _no_saml
     devices: Devices | None = None
     management: Management | None = None
-    limits: DeviceLimits = field(default_factory=DeviceLimits)
+    limits: Limits = field(default_factory=Limits)
     record: Callable[..., None] = _no_record

@@ -1,15 +1,17 @@
 """The body of a form as browsers send it, taken apart so that a browser can send the same again. Pure.
 
 WHATWG HTML, form submission: `application/x-www-form-urlencoded`, `multipart/form-data` (RFC 7578), `text/plain`.
+Anybody may send such a body, so nothing here takes a step in Python for each byte or each escape.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
+import codecs
 import re
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -20,6 +22,9 @@ _DISPOSITION: Final = re.compile(
     rb'content-disposition: *form-data; *name="([^"\r\n]*)"(?:; *filename="([^"\r\n]*)")?', re.IGNORECASE
 )
 _TYPE: Final = re.compile(rb"content-type: *([!-~ ]{1,200})", re.IGNORECASE)
+_NO_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_WINDOWS_1252: Final = "".join(bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(256))
+"""As browsers read it: the five bytes without a letter are control characters (WHATWG Encoding)."""
 _ESCAPED: Final = {b"%22": b'"', b"%0D": b"\r", b"%0A": b"\n"}
 TYPES: Final = frozenset(("application/x-www-form-urlencoded", "multipart/form-data", "text/plain"))
 
@@ -53,20 +58,36 @@ class _Raw(msgspec.Struct, frozen=True):
     type: str = ""
 
 
-def read_body(content_type: str, body: bytes) -> Form:
-    """The fields of a form's body, in order. `content_type` is the header's value. Raises NotAForm."""
-    kind = content_type.partition(";")[0].strip().lower()
+def glance(content_type: str, body: bytes) -> None:
+    """Whether this looks like a form, as far as that is seen without taking it apart. Raises NotAForm."""
+    kind = _kind(content_type)
     if kind == "application/x-www-form-urlencoded":
-        raw = _urlencoded(body)
+        too_many = body.count(b"&") >= MOST_FIELDS
     elif kind == "multipart/form-data":
-        raw = _multipart(content_type, body)
+        mark = _mark(content_type)
+        if not body.startswith(mark) or not body.rstrip(b"\r\n").endswith(mark + b"--"):
+            raise NotAForm("a multipart form that does not begin or end as one")
+        too_many = body.count(b"\r\n" + mark) > MOST_FIELDS
     elif kind == "text/plain":
-        raw = _plain(body)
+        too_many = len(_plain(body)) > MOST_FIELDS
     else:
         raise NotAForm(f"not a type of forms: {kind[:80]!r}")
-    if len(raw) > MOST_FIELDS:
+    if too_many:
         raise NotAForm(f"more than {MOST_FIELDS} fields")
-    return _readable(kind, raw)
+
+
+def read_body(content_type: str, body: bytes) -> Form:
+    """The fields of a form's body, in order. `content_type` is the header's value. Raises NotAForm, which it does for
+    all that `glance` does."""
+    glance(content_type, body)
+    kind = _kind(content_type)
+    if kind == "application/x-www-form-urlencoded":
+        return _readable(kind, _urlencoded(body))
+    return _readable(kind, _multipart(content_type, body) if kind == "multipart/form-data" else _plain(body))
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _readable(kind: str, raw: list[_Raw]) -> Form:
@@ -85,9 +106,7 @@ def _field(raw: _Raw, text: Callable[[bytes], str]) -> Field:
 
 
 def _windows_1252(value: bytes) -> str:
-    """As browsers read it: the five bytes without a letter are control characters (WHATWG Encoding)."""
-    letters = (bytes([byte]) for byte in value)
-    return "".join(letter.decode("cp1252", "ignore") or chr(letter[0]) for letter in letters)
+    return codecs.charmap_decode(value, "strict", _WINDOWS_1252)[0]
 
 
 def _urlencoded(body: bytes) -> list[_Raw]:
@@ -96,7 +115,14 @@ def _urlencoded(body: bytes) -> list[_Raw]:
 
 
 def _unescaped(text: bytes) -> bytes:
-    return unquote_to_bytes(text.replace(b"+", b" "))
+    """`%41` is A, `+` a space. `unquote_to_bytes` takes 16 ms for 256 KiB of escapes: quoted-printable (RFC 2045 §6.7)
+    is the same with another sign, and is read in one piece."""
+    text = text.replace(b"+", b" ")
+    if b"%" not in text:
+        return text
+    if _NO_ESCAPE.search(text):
+        raise NotAForm("a % that no browser sends: each would be escaped itself")
+    return binascii.a2b_qp(text.replace(b"=", b"%3D").replace(b"%", b"="))
 
 
 def _plain(body: bytes) -> list[_Raw]:
@@ -108,17 +134,21 @@ def _plain(body: bytes) -> list[_Raw]:
 
 
 def _multipart(content_type: str, body: bytes) -> list[_Raw]:
+    first, *parts = (b"\r\n" + body).split(b"\r\n" + _mark(content_type))
+    if first or not parts or parts.pop().rstrip(b"\r\n") != b"--":
+        raise NotAForm("a multipart form that does not begin or end as one")
+    return [_part(each) for each in parts]
+
+
+def _mark(content_type: str) -> bytes:
+    """What stands before each part."""
     found = _BOUNDARY.search(content_type)
     if found is None:
         raise NotAForm("a multipart form without a boundary")
     try:
-        mark = b"--" + (found[1] or found[2]).encode("ascii")
+        return b"--" + (found[1] or found[2]).encode("ascii")
     except UnicodeEncodeError:
         raise NotAForm("a boundary of odd letters") from None
-    first, *parts = (b"\r\n" + body).split(b"\r\n" + mark)
-    if first or not parts or parts.pop().rstrip(b"\r\n") != b"--":
-        raise NotAForm("a multipart form that does not begin or end as one")
-    return [_part(each) for each in parts]
 
 
 def _part(part: bytes) -> _Raw:

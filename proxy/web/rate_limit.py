@@ -33,11 +33,13 @@ class RateLimit:
             del self._full_at[party]
 
 
-class DeviceLimits:
-    """How often devices may ask."""
+class Limits:
+    """How often devices may ask, and how many forms are kept."""
 
     def __init__(self) -> None:
         self.enrolments = RateLimit(20, 30.0)  # from one address: a room full of new laptops, but no search for codes
         self.questions = RateLimit(600, 0.05)  # from one address: an office behind one
         self.of_one = RateLimit(10, 5.0)  # of one device from one address, so that nobody uses up another's share
+        self.forms = RateLimit(60, 1.0)  # kept for one address: an office whose sessions end together
+        self.forms_of_one = RateLimit(20, 5.0)  # kept for one session, so that nobody uses up their office's share
         self.recorded = RateLimit(30, 10.0)  # refusals on record for one address; beyond, they are only refused

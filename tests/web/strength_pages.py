@@ -72,5 +72,9 @@ STRENGTH: dict[str, tuple[str, dict[str, Any]]] = {
         "interrupted",
         {"title": "Please log in to send your form", "id": "i", "sealed": "s", "next": "#", "challenge": "#"},
     ),
+    "interrupted-not-kept": (
+        "interrupted",
+        {"title": "Please log in first", "id": "", "sealed": "", "next": "#", "challenge": "#"},
+    ),
     "resume": ("resume", {"title": "Sending your form", "id": ""}),
 }

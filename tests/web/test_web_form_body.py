@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from urllib.parse import urlencode
+from urllib.parse import unquote_to_bytes, urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.web.form_body import MOST_FIELDS, Field, NotAForm, read_body
+from proxy.web.form_body import MOST_FIELDS, Field, NotAForm, glance, read_body
 
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data; boundary=----b0undary"
 _text = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -108,6 +108,25 @@ def test_the_number_of_fields_is_bounded() -> None:
         read_body(URLENCODED, b"&".join([b"a"] * (MOST_FIELDS + 1)))
 
 
+@pytest.mark.parametrize("body", [b"a=%", b"a=%4", b"a=%zz", b"100%=1", b"a=%%41", b"a=" + b"%" * 200_000])
+def test_an_escape_that_is_none_is_refused(body: bytes) -> None:
+    with pytest.raises(NotAForm):
+        read_body(URLENCODED, body)
+
+
+_escape = st.binary(min_size=1, max_size=1).map(lambda byte: b"%%%02x" % byte[0]) | st.sampled_from([b"%4F", b"%3D"])
+_literal = st.binary(min_size=1, max_size=3).filter(lambda text: not set(text) & set(b"%&+="))
+
+
+@given(st.lists(_escape | _literal | st.sampled_from([b"+", b"=", b"==", b"=\n", b"=\r\n", b"=4", b" \n", b"_"])))
+def test_every_escape_is_read_as_the_url_standard_reads_it(pieces: list[bytes]) -> None:
+    form = read_body(URLENCODED, b"a=" + b"".join(pieces))
+    charset = "cp1252" if form.charset == "windows-1252" else form.charset
+    expected = unquote_to_bytes(b"".join(pieces).replace(b"+", b" "))
+    if charset == "utf-8" or not set(expected) & set(b"\x81\x8d\x8f\x90\x9d"):
+        assert form.fields[0].value == expected.decode(charset)
+
+
 @given(st.lists(st.tuples(_text, _text), max_size=8))
 def test_every_plain_form_comes_back(fields: list[tuple[str, str]]) -> None:
     read = read_body(URLENCODED, urlencode(fields).encode())
@@ -136,3 +155,4 @@ def test_every_multipart_form_comes_back(fields: list[tuple[str, str | None, byt
 def test_anything_is_a_form_or_refused_and_never_fails(kind: str, body: bytes) -> None:
     with contextlib.suppress(NotAForm):
         read_body(kind, body)
+        glance(kind, body)

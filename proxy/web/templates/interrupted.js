@@ -1,5 +1,6 @@
 (function(){
 var d=document,k=d.getElementById("kept"),a=d.getElementById("next"),often=false;
+if(!k)return;
 try{
 sessionStorage.setItem("ostiary form "+k.dataset.id,k.dataset.sealed);
 var c=JSON.parse(sessionStorage.getItem("ostiary forms")||"[]").filter(function(t){return Date.now()-t<60000});
