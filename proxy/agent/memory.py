@@ -1,7 +1,8 @@
 """What the agent remembers between starts: who it is, to whom it reports, and the number of its last report.
 
 The number is written down before a report is sent, so that no crash can make it repeat. It is at least the time in
-seconds, so that it grows even when the folder comes back from a backup.
+seconds, so that it grows even when the folder comes back from a backup. One far ahead of the time comes from a clock
+that was wrong; the proxy takes none of those, so the next is of the time again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import msgspec
 
 from proxy.agent.errors import AgentError
 from proxy.agent.home import Home
+from proxy.model.report import SEQ_AHEAD
 
 FILE: Final = "device.json"
 AUTHORITIES: Final = "authorities.pem"
@@ -69,7 +71,9 @@ class Memory:
         return changed
 
     def next_seq(self, now: float) -> int:
-        """The number for the report about to be sent: never one that was given before. Raises AgentError."""
+        """The number for the report about to be sent: never one that the proxy has taken before. Raises AgentError."""
         seq = max(self.load().seq + 1, int(now))
+        if seq > now + SEQ_AHEAD:
+            seq = int(now)
         self.change(seq=seq)
         return seq

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from proxy.devices.errors import DeviceRefused
 from proxy.model.report import Activation, Attestation, Enrolment, Key, Proof, Report
+from proxy.wire.strict_json import parse_object
 
 LARGEST = 64 * 1024  # characters of a token
 SKEW = 60.0  # seconds by which the device's clock and ours may differ, either way
@@ -60,10 +61,10 @@ def take_apart(token: str, typ: str, *, named: bool) -> Signed:
         raise DeviceRefused("not a compact JWS signed with ES256")
     head, payload, signature = token.split(".")
     try:
-        header = msgspec.json.decode(_bytes(head), type=_Header)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        header = msgspec.convert(parse_object(_bytes(head)), _Header)
+    except (msgspec.MsgspecError, ValueError):
         raise DeviceRefused(
-            "its header must hold alg (ES256), typ and, but for an enrolment, kid; nothing else"
+            "its header must hold alg (ES256), typ and, but for an enrolment, kid, each once; nothing else"
         ) from None
     if header.typ != typ:
         raise DeviceRefused(f"its typ must be {typ}")
@@ -75,8 +76,8 @@ def take_apart(token: str, typ: str, *, named: bool) -> Signed:
 def claims_of(signed: Signed, shape: type[Claims]) -> Claims:
     """The claims, exactly those of `shape`. To be believed only after `verify`. Raises DeviceRefused."""
     try:
-        return msgspec.json.decode(signed.payload, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return msgspec.convert(parse_object(signed.payload), shape)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise DeviceRefused(f"its claims are not those of {_article(shape.__name__)}: {error}") from None
 
 

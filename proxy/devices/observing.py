@@ -120,7 +120,9 @@ def _told(old: DeviceRecord, said: Statement, matches: Mapping[str, str]) -> Dev
     aliases = old.aliases
     if _ID.fullmatch(theirs) and theirs != old.id and theirs not in aliases:
         aliases = (*aliases, theirs)[-8:]
-    certificate = said.values.get("cert_sha256", matches.get("cert_sha256", ""))
+    late = any(one.source == said.source and one.observed > said.observed for one in old.statements)
+    by = "" if late and old.cert_sha256 else matches.get("cert_sha256", "")  # how it was called then
+    certificate = said.values.get("cert_sha256", by)
     system = said.values.get("os", old.os)
     return msgspec.structs.replace(
         added(old, said),

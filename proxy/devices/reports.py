@@ -1,14 +1,14 @@
-"""What a device may report of itself: names and types of attributes, and how much of them. Pure."""
+"""What a device may report of itself: names and types of attributes, how much of them, in which order. Pure."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Final
 
 from proxy.devices.errors import DeviceRefused
 from proxy.model.device import ATTRIBUTES, CUSTOM, Kind, Value
+from proxy.model.report import SEQ_AHEAD
 
 MOST_CUSTOM: Final = 32  # attributes `custom.*`
 LONGEST: Final = 256  # characters of a text
@@ -20,6 +20,16 @@ _VERSION: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,7}")
 _NOT_ITS_OWN: Final = frozenset(
     ("id", "cert_sha256", "ownership", "managed", "compliant", "approved", "score", "risk", "last_seen", "tags")
 )
+
+_NOT_NEGATIVE: Final = frozenset(("patch_age_days",))  # a rule asks for the largest age only
+
+
+def check_seq(seq: int, last: int, now: float) -> None:
+    """The number of a report, after `last`. Raises DeviceRefused."""
+    if seq <= last:
+        raise DeviceRefused(f"its seq must be greater than {last}: it is old, or another copy reports too")
+    if seq > now + SEQ_AHEAD:  # nothing could follow it
+        raise DeviceRefused("its seq must be at most a year ahead of the time in seconds since the epoch")
 
 
 def own_values(attributes: Mapping[str, Value]) -> dict[str, Value]:
@@ -42,6 +52,8 @@ def checked(attributes: Mapping[str, Value]) -> dict[str, Value]:
         if not (_is_bounded(value) if kind is None else _is(kind, value)):
             wanted = "a short value" if kind is None else f"a {kind}"
             raise DeviceRefused(f"{name!r} must be {wanted}")
+        if name in _NOT_NEGATIVE and isinstance(value, int | float) and value < 0:
+            raise DeviceRefused(f"{name!r} cannot be negative")
     return dict(attributes)
 
 
@@ -60,9 +72,7 @@ def _is(kind: Kind, value: Value) -> bool:
 
 
 def _is_number(value: Value) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and abs(value) <= _LARGEST_NUMBER
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER
 
 
 def _is_bounded(value: Value) -> bool:

@@ -22,7 +22,7 @@ from proxy.devices.inventory import Inventory
 from proxy.devices.mending import silent_since, troubles
 from proxy.devices.polling import Polling
 from proxy.devices.record import AGENT, MANAGEMENT, DeviceRecord, Ownership, Statement, owner_of, replaced
-from proxy.devices.reports import own_values
+from proxy.devices.reports import check_seq, own_values
 from proxy.devices.single_use import SingleUse
 from proxy.devices.store import CodeOwner, DeviceStore
 from proxy.model.device import Assurance, Bound
@@ -220,8 +220,7 @@ class Devices(Polling):
         def change(old: DeviceRecord) -> DeviceRecord:
             if old.revoked:
                 raise DeviceRefused("the device was removed")
-            if not old.seq < report.seq < 2**63:
-                raise DeviceRefused(f"its seq must be greater than {old.seq}: it is old, or another copy reports too")
+            check_seq(report.seq, old.seq, now)
             return msgspec.structs.replace(replaced(old, said), seq=report.seq, last_seen=now)
 
         record = await self.store.change(report.device, change)

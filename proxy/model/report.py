@@ -17,6 +17,7 @@ REPORT_TYPE: Final = "ostiary-report+jwt"
 PROOF_TYPE: Final = "ostiary-proof+jwt"
 ATTEST_TYPE: Final = "ostiary-attest+jwt"
 ACTIVATE_TYPE: Final = "ostiary-activate+jwt"
+SEQ_AHEAD: Final = 365 * 86400  # by how much the number of a report may exceed the time in seconds since the epoch
 AGENT_PORT: Final = 47813  # where the agent answers browsers, on 127.0.0.1 only
 
 ENROL_PATH: Final = "/.ostiary/device/enrol"  # POST {"jws"} → Enrolled
@@ -71,7 +72,8 @@ class Nonce(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What the agent found. `seq` grows with every report of a device, restarts included.
+    """What the agent found. `seq` grows with every report of a device, restarts included, and stays below the time
+    in seconds plus `SEQ_AHEAD`: one that nothing can follow would be the device's last.
 
     `attributes` are names of `model.device.ATTRIBUTES` and `custom.*`; what could not be found out is left out.
     """

@@ -19,6 +19,7 @@ from proxy.model.report import ACTIVATE_TYPE, ATTEST_TYPE, REPORT_TYPE, Nonce
 from proxy.web.pages import JSON_HEADERS
 from proxy.web.rate_limit import RateLimit
 from proxy.web.visit import Refused, Visit, answer
+from proxy.wire.strict_json import parse_object
 
 LARGEST: Final = 64 * 1024  # bytes of a body
 
@@ -132,10 +133,10 @@ async def read_json(visit: Visit, shape: type[_Body]) -> _Body:
     if len(body) > LARGEST:
         raise Refused(Reason.BODY_TOO_LARGE)
     try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return msgspec.convert(parse_object(body), shape)
+    except (msgspec.MsgspecError, ValueError):
         names = ", ".join(f"“{name}”" for name in shape.__struct_fields__)
-        raise Refused(Reason.BAD_REQUEST, f"The body must be a JSON object with {names}.") from None
+        raise Refused(Reason.BAD_REQUEST, f"The body must be a JSON object with {names}, each once.") from None
 
 
 def _told(what: msgspec.Struct) -> web.Response:

@@ -73,8 +73,15 @@ async def test_a_folder_from_a_backup_does_not_repeat_numbers(stage: Stage) -> N
 
 def test_a_clock_that_was_set_back_does_not_repeat_numbers(stage: Stage) -> None:
     memory = Memory(stage.home)
-    numbers = [memory.next_seq(now) for now in (2_000_000_000, 1_000_000_000, 1_000_000_000)]
+    numbers = [memory.next_seq(now) for now in (2_000_000_000, 1_990_000_000, 1_990_000_000)]
     assert numbers == [2_000_000_000, 2_000_000_001, 2_000_000_002]
+
+
+def test_a_clock_that_was_years_ahead_does_not_keep_it_from_reporting(stage: Stage) -> None:
+    """The proxy took nothing of that time, and takes no number that is so far ahead."""
+    memory = Memory(stage.home)
+    numbers = [memory.next_seq(now) for now in (4_000_000_000, 2_000_000_000, 2_000_000_000, 2_000_000_007)]
+    assert numbers == [4_000_000_000, 2_000_000_000, 2_000_000_001, 2_000_000_007]
 
 
 # --- for as long as it runs ------------------------------------------------------------------------------------------

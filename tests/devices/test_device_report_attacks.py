@@ -13,8 +13,9 @@ import yaml
 from device_people import GOOD, LOGIN, Laptop, World, b64, person
 
 from proxy.devices.errors import DeviceRefused
+from proxy.devices.reports import checked
 from proxy.model.device import Bound
-from proxy.model.report import PROOF_TYPE, REPORT_TYPE
+from proxy.model.report import ENROL_TYPE, PROOF_TYPE, REPORT_TYPE, SEQ_AHEAD
 
 CASES = yaml.safe_load((Path(__file__).parent / "reports.yaml").read_text())
 
@@ -45,13 +46,18 @@ async def sent(world: World, case: dict[str, Any], mine: Laptop, other: Laptop) 
         payload = b'{"attributes":' * case["deep"] + b"1" + b"}" * case["deep"]
     payload += b" " * case.get("huge", 0)
     header = changed({"alg": "ES256", "typ": REPORT_TYPE, "kid": mine.id}, case.get("header", {}))
-    text = f"{b64(json.dumps(header).encode())}.{b64(payload)}"
+    head = json.dumps(header).encode()
+    again = {where: text.encode() + b", " for where, text in case.get("again", {}).items()}
+    head = head.replace(b"{", b"{" + again.get("header", b""), 1)
+    payload = payload.replace(b'"attributes": {', b'"attributes": {' + again.get("attributes", b""))
+    payload = payload.replace(b"{", b"{" + again.get("claims", b""), 1)
+    text = f"{b64(head)}.{b64(payload)}"
     if case.get("unsigned"):
         return text + "."
     if case.get("hmac"):
         return f"{text}.{b64(hmac.digest(json.dumps(mine.key).encode(), text.encode(), hashlib.sha256))}"
     signer = other if case.get("signer") == "other" else mine
-    return signer.sign(json.dumps(header).encode(), payload)
+    return signer.sign(head, payload)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
@@ -114,6 +120,43 @@ class TestInOrder:
             await world.devices.report(token, world.now)
 
 
+class TestProofs:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda text: text.replace('"iat"', '"iat": 1, "iat"'),
+            lambda text: text.replace('"device"', '"device": "d", "device"'),
+            lambda text: text.replace('"iat": 1', '"iat": ' + "9" * 400),
+        ],
+    )
+    async def test_ambiguous(self, world: World, change: Any) -> None:
+        mine = await world.enrolled()
+        challenge = world.devices.challenge("sid", world.now)
+        claims = {"device": mine.id, "aud": LOGIN, "challenge": challenge, "iat": int(world.now)}
+        token = mine.sign({"alg": "ES256", "typ": PROOF_TYPE, "kid": mine.id}, change(json.dumps(claims)).encode())
+        with pytest.raises(DeviceRefused, match="claims are not those of a proof"):
+            await world.devices.prove(token, challenge_for="sid", person=person(), now=world.now)
+        good = mine.proof(challenge, world.now)
+        assert await world.devices.prove(good, challenge_for="sid", person=person(), now=world.now) == mine.id
+
+
+class TestNumbers:
+    async def test_up_to_a_year_ahead(self, world: World) -> None:
+        mine = await world.enrolled()
+        nonce = await world.devices.nonce(mine.id, world.now)
+        ahead = int(world.now) + SEQ_AHEAD
+        with pytest.raises(DeviceRefused, match="at most a year ahead"):
+            await world.devices.report(mine.report(nonce, world.now, seq=ahead + 1), world.now)
+        nonce = await world.devices.nonce(mine.id, world.now)
+        await world.devices.report(mine.report(nonce, world.now, seq=ahead), world.now)
+
+    def test_no_number_is_too_large_to_be_refused(self) -> None:
+        for name in ("patch_age_days", "custom.a"):
+            for number in (10**400, -(10**400), 1e308, float("inf"), float("nan")):
+                with pytest.raises(DeviceRefused, match="must be"):
+                    checked({name: number})
+
+
 class TestEnrolling:
     @pytest.mark.parametrize(
         ("header", "changes", "why"),
@@ -127,6 +170,8 @@ class TestEnrolling:
             ({}, {"code": "x" * 5000}, "no enrolment code"),
             ({}, {"aud": LOGIN + ".evil.test"}, "meant for"),
             ({}, {"iat": 0}, "clock differs"),
+            ({}, {"iat": int("9" * 400)}, "claims are not those"),
+            ({}, {"iat": -int("9" * 400)}, "claims are not those"),
             ({}, {"name": ""}, "needs a name"),
             ({}, {"name": "a\u202eb"}, "printable"),
             ({}, {"serial": "x" * 65}, "at most 64"),
@@ -145,6 +190,16 @@ class TestEnrolling:
         with pytest.raises(DeviceRefused, match=why):
             await world.devices.enrol(token, world.now)
         assert list(await world.store.list()) == []
+        await world.devices.enrol(laptop.wish(code, world.now), world.now)
+
+    @pytest.mark.parametrize("member", ["aud", "iat", "key", "code"])
+    async def test_a_member_twice(self, world: World, member: str) -> None:
+        laptop = Laptop()
+        code = await world.devices.new_code(person(), world.now)
+        claims = {"code": code, "aud": LOGIN, "iat": int(world.now), "key": laptop.key, "name": "x", "os": "linux"}
+        twice = json.dumps(claims)[:-1] + f", {json.dumps(member)}: {json.dumps(claims[member])}}}"
+        with pytest.raises(DeviceRefused, match="repeats a name"):
+            await world.devices.enrol(laptop.sign({"alg": "ES256", "typ": ENROL_TYPE}, twice.encode()), world.now)
         await world.devices.enrol(laptop.wish(code, world.now), world.now)
 
     async def test_a_tpm_that_proves_nothing_counts_as_a_file(self, world: World) -> None:

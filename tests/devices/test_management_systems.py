@@ -275,6 +275,29 @@ class TestWebhooks:
         stage.world.now += 1
         assert (await stage.management.receive(*self.signed(stage, body))).taken == 2
 
+    async def test_delivered_late_it_is_as_old_as_its_signature(self, stage: Stage) -> None:
+        """Tried again after the message that came after it: the later one still counts, and so does its like."""
+        now = stage.world.now
+
+        async def delivered(value: bool, signed: float) -> int:
+            body = json.dumps({"devices": [{"match": {"id": "a"}, "attributes": {"managed": value}}]}).encode()
+            header = sign(SECRET.encode(), body, signed)
+            return (await stage.management.receive("jamf", header, body)).taken
+
+        for value, ago in ((True, 250), (False, 200), (False, 100), (True, 150)):
+            assert await delivered(value, now - ago) == 1
+            stage.world.now += 1
+        assert stage.attributes("a")["managed"] is False
+        assert await delivered(True, now - 100) == 1, "signed in the same second: the one that comes later"
+        assert stage.attributes("a")["managed"] is True
+        with pytest.raises(WebhookRefused, match="from the future"):
+            await delivered(False, stage.world.now + 61)
+
+    async def test_numbers_that_no_attribute_takes(self, stage: Stage) -> None:
+        body = b'{"devices": [{"match": {"id": "a"}, "attributes": {"patch_age_days": -1}}]}'
+        received = await stage.management.receive(*self.signed(stage, body))
+        assert received.refused == ("devices[0]: 'patch_age_days' cannot be negative",)
+
     async def test_refused_without_a_trace(self, stage: Stage) -> None:
         good = b'{"devices": [{"match": {"serial": "A"}, "attributes": {"managed": true}}]}'
         name, header, _ = self.signed(stage, good)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.devices.management import crowdstrike, fleet, intune
-from proxy.devices.management.signature import WINDOW, WebhookRefused, sign, verify
+from proxy.devices.management.signature import FUTURE, WINDOW, WebhookRefused, sign, verify
 from proxy.devices.management.webhook import read
 from proxy.devices.management.words import Told, moment, system_of, version_in
 from proxy.devices.reports import checked
@@ -87,11 +87,11 @@ class TestSignature:
         assert names[0] == names[1]
         assert len(set(names)) == 3
 
-    @pytest.mark.parametrize("off", [-WINDOW, WINDOW, -WINDOW - 1, WINDOW + 1])
+    @pytest.mark.parametrize("off", [-WINDOW, FUTURE, -WINDOW - 1, FUTURE + 1])
     def test_its_time(self, off: float) -> None:
         header = sign(SECRET, BODY, NOON + off)
-        if abs(off) <= WINDOW:
-            assert verify(header, BODY, (SECRET,), NOON)
+        if -WINDOW <= off <= FUTURE:
+            assert verify(header, BODY, (SECRET,), NOON).sent == NOON + off
         else:
             with pytest.raises(WebhookRefused, match="too old, or from the future"):
                 verify(header, BODY, (SECRET,), NOON)
@@ -147,9 +147,29 @@ class TestSignature:
         (b'{"devices": [{"match": {"serial": "a"}, "attributes": {}, "observed": 1800000061}]}', "no time of the past"),
         (b'{"devices": [{"match": {"serial": "a"}, "attributes": {}, "observed": -1}]}', "no time of the past"),
         (b'{"devices": [], "more": 1}', "more"),
+        (b'{"devices": [], "devices": []}', "repeats a name"),
+        (b'{"devices": [{"match": {"id": "a", "id": "b"}, "attributes": {}}]}', "repeats a name"),
+        (b'{"devices": [{"match": {"id": "a"}, "attributes": {"x": 1, "x": 2}}]}', "repeats a name"),
+        (b'{"devices": [{"match": {"id": "a"}, "attributes": {"score": ' + b"9" * 400 + b"}}]}", "64 bits"),
+        (b'{"devices": [{"match": {"id": "a"}, "attributes": {}, "observed": ' + b"9" * 400 + b"}]}", "64 bits"),
+        (b'{"devices": [{"match": {"id": "a"}, "attributes": {}, "observed": 1e999}]}', "64 bits"),
         (b'{"devices": [' + b",".join([b'{"match": {"id": "a"}, "attributes": {}}'] * 501) + b"]}", "length"),
     ],
 )
 def test_what_no_webhook_says(body: bytes, says: str) -> None:
     with pytest.raises(WebhookRefused, match=says):
-        read(body, NOON)
+        read(body, sent=NOON, now=NOON)
+
+
+@pytest.mark.parametrize(
+    ("observed", "sent", "counts"),
+    [
+        ("", -200.0, -200.0),
+        ("", 45.0, 0.0),
+        (', "observed": 1799999900', -200.0, -100.0),
+        (', "observed": 1', 0.0, 1 - NOON),
+    ],
+)
+def test_when_it_was_observed(observed: str, sent: float, counts: float) -> None:
+    body = b'{"devices": [{"match": {"serial": "a"}, "attributes": {}' + observed.encode() + b"}]}"
+    assert read(body, sent=NOON + sent, now=NOON)[0].observed == NOON + counts

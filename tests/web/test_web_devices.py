@@ -110,6 +110,22 @@ class TestAgentsDoor:
         other = await agent.fetch(f"{WIKI}/.ostiary/device/{path}", "POST", dict(JSON), data="{}")
         assert other.status == 404
 
+    async def test_a_body_that_says_it_twice_or_a_number_without_end(self, stage: Stage) -> None:
+        browser = Browser(stage)
+        await browser.open(f"{LOGIN}/")
+        laptop = await enrolled(stage, browser)
+        asked = json.dumps({"device": laptop.id})
+        numbers = laptop.wish("0000-0000-0000", stage.clock(), iat=int("9" * 400))
+        for path, body, status, reason in (
+            ("nonce", asked, 200, None),
+            ("nonce", f'{asked[:-1]}, "device": "{laptop.id}"}}', 400, "bad-request"),
+            ("nonce", f'{{"\\u0064evice": "", {asked[1:]}', 400, "bad-request"),
+            ("report", '{"jws": "a.b.c", "jws": "a.b.c"}', 400, "bad-request"),
+            ("enrol", json.dumps({"jws": numbers}), 403, "device-refused"),
+        ):
+            answer = await Browser(stage).fetch(f"{LOGIN}/.ostiary/device/{path}", "POST", dict(JSON), data=body)
+            assert (answer.status, json.loads(answer.text).get("reason")) == (status, reason), body[:60]
+
     async def test_codes_cannot_be_searched(self, stage: Stage) -> None:
         agent, laptop = Browser(stage), Laptop()
         stage.clock.ahead = 0.0

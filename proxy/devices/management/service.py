@@ -76,8 +76,8 @@ class Management:
         not be written: it is to be signed and sent again."""
         now = self._clock()
         message = verify(signature, body, self._systems.secrets.get(name, ()), now)
-        told = webhook.read(body, now)
-        if not await self._consume(f"webhook:{name}:{message}", now + 2 * WINDOW):
+        told = webhook.read(body, sent=message.sent, now=now)
+        if not await self._consume(f"webhook:{name}:{message.name}", now + 2 * WINDOW):
             raise WebhookRefused("this message was taken in before")
         refused = []
         for number, one in enumerate(told):
