@@ -92,8 +92,8 @@ class View:
     def _named(self, certificate: Certificate, *, uri: bool) -> str:
         assert self._pattern is not None, "checked with the settings"
         found = (self._pattern.fullmatch(name) for name in certificate.names if (":" in name) is uri)
-        ids = {self._inventory.by_id(match[1]) for match in found if match is not None} - {""}
-        return ids.pop() if len(ids) == 1 else ""  # a certificate that names two devices names none
+        ids = {self._inventory.by_id(match[1]) for match in found if match is not None}
+        return ids.pop() if len(ids) == 1 else ""  # a certificate that names two devices, known or not, names none
 
     def counts(self, device: str) -> bool:
         """Whether a device is known and not revoked."""

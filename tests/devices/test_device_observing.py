@@ -116,6 +116,17 @@ class TestNobodyGetsAnothersWord:
 
 
 class TestTime:
+    async def test_an_older_word_changes_nothing_that_was_said_later(self, world: World) -> None:
+        async def said(ago: float, matches: dict[str, str], **values: object) -> None:
+            await world.devices.observe("jamf", {"id": "a", **matches}, values, world.now - ago, world.now)
+
+        await said(300, {"cert_sha256": "aa" * 32}, managed=True)
+        await said(100, {"cert_sha256": "bb" * 32}, managed=True)
+        await said(200, {"cert_sha256": "aa" * 32}, managed=False, compliant=True)
+        assert [value(world, "a", name) for name in ("managed", "compliant")] == [True, True]
+        assert value(world, "a", "cert_sha256") == "bb" * 32, "its certificate was renewed meanwhile"
+        assert (await world.store.get("a")).last_seen == world.now - 100
+
     async def test_another_sources_word_when_the_winners_has_expired(self, world: World) -> None:
         mine = await world.enrolled()
         await world.devices.approve(mine.id)
@@ -152,6 +163,10 @@ class TestNames:
             ({"by": "uri", "pattern": "urn:device:{id}"}, {"names": ("URN:device:guid-1", "x.test")}, True),
             ({"by": "uri", "pattern": "urn:device:{id}"}, {"names": ("urn:device:d1/x",)}, False),
             ({"by": "uri", "pattern": "urn:device:{id}"}, {"names": ("urn:device:d1", "urn:device:d2")}, False),
+            ({"by": "uri", "pattern": "urn:device:{id}"}, {"names": ("urn:device:d1", "urn:device:guid-1")}, True),
+            ({"by": "uri", "pattern": "urn:device:{id}"}, {"names": ("urn:device:d1", "urn:device:nobody")}, False),
+            ({"by": "uri", "pattern": "urn:device:{id}"}, {"names": ("urn:device:nobody", "urn:device:d1")}, False),
+            ({"by": "uri", "pattern": "urn:device:{id}"}, {"names": ("urn:device:d1", "urn:other:x")}, True),
             ({"by": "uri", "pattern": "urn:device:{id}"}, {"names": ("urn:device:d3",)}, False),
             ({"by": "dns", "pattern": "{id}.devices.example.org"}, {"names": ("d1.devices.example.org",)}, True),
             ({"by": "dns", "pattern": "{id}.devices.example.org"}, {"names": ("d1.devicesXexample.org",)}, False),
