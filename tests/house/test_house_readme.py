@@ -7,6 +7,8 @@ import importlib
 import json
 import re
 import shlex
+import subprocess
+import time
 from pathlib import Path
 
 import msgspec
@@ -15,6 +17,8 @@ from reference import PAGES, REPOSITORY, TABLES, filled
 
 from proxy.audit.event import Event
 from proxy.cli import COMMANDS
+from proxy.devices.management import signature, webhook
+from proxy.devices.reports import checked
 from proxy.model.facts import Facts
 from proxy.model.reasons import MEANING, Reason
 from proxy.settings.load import check
@@ -125,6 +129,31 @@ def test_rules_are_explained_completely() -> None:
     table = README.split("### Rules")[1].split("Logic has three values")[0]
     named = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
     assert named == {field.encode_name for field in msgspec.structs.fields(Conditions)}
+
+
+# --- webhooks --------------------------------------------------------------------------------------------------------
+
+
+def test_the_shown_webhook_is_taken() -> None:
+    shown = next(one for one in blocks("json") if "devices" in json.loads(one))
+    (told,) = webhook.read(shown.encode(), sent=1.8e9, now=1.8e9)
+    assert checked(told.values) == told.values == json.loads(shown)["devices"][0]["attributes"]
+
+
+def test_the_shown_signature_is_right(tmp_path: Path) -> None:
+    """The lines run as they are shown, but for curl, in whose place stands what prints its arguments."""
+    lines = next(block for block in blocks("sh") if signature.HEADER in block)
+    (tmp_path / "mdm-secret").write_text("a shared secret of a good length\n", encoding="ascii")
+    script = f'curl() {{ printf "%s\\0" "$@"; }}\n{lines}'
+    ran = subprocess.run(["sh", "-euc", script], cwd=tmp_path, capture_output=True, check=True)
+    url, *words = ran.stdout.decode().split("\0")[:-1]
+    header, body = words[words.index("--data-binary") - 1], words[-1].encode()
+    now = time.time()
+    message = signature.verify(
+        header.removeprefix("Ostiary-Signature: "), body, (b"a shared secret of a good length",), now
+    )
+    assert webhook.read(body, sent=message.sent, now=now)
+    assert url.endswith("/.ostiary/devices/mdm/webhook")
 
 
 # --- what is copied from the code ------------------------------------------------------------------------------------
