@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from proxy.authn.errors import ProviderUnavailable
-from proxy.authn.strict_json import parse_object
+from proxy.wire.strict_json import parse_object
 
 TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=5)
 MAX_BODY = 512 * 1024  # bytes; key sets and tokens with many groups stay far below

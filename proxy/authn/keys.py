@@ -14,7 +14,7 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from proxy.authn.strict_json import parse_object
+from proxy.wire.strict_json import parse_object
 
 # algorithm → (kty, crv). RFC 7518 §3.1, RFC 8037 §3.1.
 ASYMMETRIC: Mapping[str, tuple[str, str | None]] = {

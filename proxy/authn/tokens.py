@@ -21,7 +21,7 @@ import msgspec
 
 from proxy.authn.errors import TokenInvalid, UnknownKey
 from proxy.authn.keys import ASYMMETRIC, KeySet
-from proxy.authn.strict_json import parse_object
+from proxy.wire.strict_json import parse_object
 
 SKEW = 60.0  # seconds by which the provider's clock and ours may differ, either way
 MAX_TOKEN = 64 * 1024  # characters

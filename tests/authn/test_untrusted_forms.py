@@ -20,10 +20,10 @@ from lying_provider import b64
 from proxy.authn.errors import ProviderUnavailable, TokenInvalid
 from proxy.authn.fetch import Fetcher, is_secure
 from proxy.authn.keys import ASYMMETRIC, KeySet, parse_key_set
-from proxy.authn.strict_json import parse_object
 from proxy.authn.token_endpoint import Tokens
 from proxy.authn.tokens import Expected, check_id_token, check_logout_token, read_header, verify_signature
 from proxy.pki.authority import Authority
+from proxy.wire.strict_json import parse_object
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

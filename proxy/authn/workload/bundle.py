@@ -19,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from proxy.authn.keys import KeySet, parse_key_set
-from proxy.authn.strict_json import parse_object
+from proxy.wire.strict_json import parse_object
 
 _MAX_KEYS = 100
 _TYPES = frozenset({"RSA", "EC", "OKP"})
