@@ -31,7 +31,7 @@ class SoftPasskey:
     def create(self, options: dict[str, Any], origin: str, /, **lies: Any) -> str:
         """The browser's answer to `navigator.credentials.create`."""
         said = _said("webauthn.create", options, origin, lies)
-        public = ES256.from_cryptography_key(self.key.public_key())
+        public = lies.get("public_key", ES256.from_cryptography_key(self.key.public_key()))
         credential = AttestedCredentialData.create(Aaguid.NONE, self.credential_id, public)
         data = self._data(lies.get("rp_id", options["rp"]["id"]), lies.get("flags", self.flags) | FLAG.AT, credential)
         response = {"attestationObject": websafe_encode(AttestationObject.create("none", data, {}))}

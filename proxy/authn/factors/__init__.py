@@ -1,8 +1,8 @@
 """Our own second factor, for people whose identity provider has none: passkeys, one-time codes, recovery codes.
 
 Owns what a factor is (`factor`), the stores behind one contract (`store`: `memory`, `sqlite`), how each kind is
-enrolled and checked (`passkeys`, `codes`, `recovery`), the limit on wrong tries (`limits`), and the one object our
-pages talk to (`service`).
+enrolled and checked (`passkeys` with `public_keys`, `codes`, `recovery`), the limit on wrong tries (`limits`), and the
+one object our pages talk to (`service`).
 
 Must not know: HTTP, pages, policy, how a session came about. Who may enrol, and when, is decided by the pages.
 

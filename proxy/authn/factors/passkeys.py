@@ -28,9 +28,9 @@ from fido2.webauthn import (
 )
 
 from proxy.authn.factors.errors import FactorRefused
+from proxy.authn.factors.public_keys import ALGORITHMS, check_public_key
 
 MOST_BYTES: Final = 8 * 1024  # of what a browser answers
-_ALGORITHMS: Final = (-7, -8, -35, -36, -257)  # COSE: ES256, EdDSA, ES384, ES512, RS256
 _TIMEOUT: Final = 120_000  # milliseconds a browser waits for its person
 _MAX_CREDENTIAL_ID: Final = 1023  # bytes, WebAuthn §7.1
 _NOT_THIS: Final = "This passkey was not accepted. Try again, or use another way."
@@ -105,7 +105,7 @@ class RelyingParty:
         self._server = Fido2Server(
             PublicKeyCredentialRpEntity(name="Ostiary", id=host), verify_origin=lambda said: said == origin
         )
-        self._server.allowed_algorithms = [each for each in self._server.allowed_algorithms if each.alg in _ALGORITHMS]
+        self._server.allowed_algorithms = [each for each in self._server.allowed_algorithms if each.alg in ALGORITHMS]
 
     def enrolment(self, challenge: bytes, person: str, label: str, known: Sequence[bytes]) -> dict[str, Any]:
         """The options for `navigator.credentials.create`, as JSON values. `known`: credentials enrolled already."""
@@ -178,8 +178,7 @@ def _new(data: AuthenticatorData) -> NewPasskey:
     credential = data.credential_data
     if credential is None or not 0 < len(credential.credential_id) <= _MAX_CREDENTIAL_ID:
         raise ValueError("no credential")
-    if credential.public_key.ALGORITHM not in _ALGORITHMS:
-        raise ValueError("a key of a kind that was not asked for")
+    check_public_key(credential.public_key)
     return NewPasskey(credential.credential_id, bytes(credential), data.counter, _synced(data))
 
 
