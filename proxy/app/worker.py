@@ -86,7 +86,8 @@ class Worker:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(control_socket)  # noqa: PTH108  # left by a predecessor that was killed
         self._composer = Composer(self._http, control_socket, time.time, time.monotonic, self._first_seen)
-        plan = self._plan = self._composer.build(self.settings)
+        # As with `prepare`, in a thread: a provider's first RSA key takes up to a second.
+        plan = self._plan = await asyncio.to_thread(self._composer.build, self.settings)
         self._state = State(configuration)
         self.sessions = self._state.sessions
         self.devices = self._state.devices
@@ -180,7 +181,8 @@ class Worker:
     # --- reload
 
     def prepare(self, settings: Settings) -> None:
-        """Build `settings` beside what is in force. Raises, and then nothing has changed."""
+        """Build `settings` beside what is in force. Raises, and then nothing has changed. Takes seconds when there are
+        thousands of routes, or keys to make: call it in a thread, as `Process` does."""
         self._prepared = self._composer.build(settings, self.plan)
 
     def discard(self) -> None:

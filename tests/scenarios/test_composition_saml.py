@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import os
+import socket
 import stat
+import threading
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +17,12 @@ from saml_idp import Idp
 from saml_signer import certificate_pem, pem_of, rsa_key
 from scenario_world import App, Inside, running
 
+from proxy.app import saml_providers
+from proxy.app.channel import Channel, Message, Order, packed
 from proxy.app.errors import Unusable
+from proxy.app.process import Process
 from proxy.app.saml_providers import build_saml_providers
+from proxy.authn.saml import make_key
 from proxy.settings.load import load
 from proxy.web.endpoints import SAML_ACS, SAML_METADATA
 
@@ -50,6 +60,41 @@ async def test_its_key_is_made_once_and_kept_beside_the_state(partner: Inside) -
         # as another worker does, or the next start: a provider imports our metadata once
         elsewhere = build_saml_providers(load(partner.write()).configuration, {}, partner.worker._http, time.time)
         assert elsewhere["partner"].provider.metadata().decode().split("X509Certificate>")[1] == first
+
+
+async def test_a_running_worker_makes_keys_in_a_thread(partner: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One takes up to a second, and nobody who asks for something meanwhile is to wait for it."""
+    threads: list[int] = []
+
+    def noted(subject: str, now: float) -> tuple[bytes, bytes]:
+        threads.append(threading.get_ident())
+        return make_key(subject, now)
+
+    monkeypatch.setattr(saml_providers, "make_key", noted)
+    ours, theirs = socket.socketpair()
+    sockets = {address: os.dup(one.fileno()) for address, one in partner.sockets.items()}
+    worker = asyncio.create_task(Process(Order(0, theirs.detach(), sockets, str(partner.folder))).run())
+    supervisor = await Channel.over(ours)
+    said = supervisor.messages()
+    supervisor.say(Message("build", data=packed(load(partner.write()))))
+    assert (await heard(said, "built")).ok
+    assert len(threads) == 1
+    first = partner.config["login"]["providers"][0]
+    partner.config["login"]["providers"].append(first | {"name": "second", "domains": ["second.example"]})
+    supervisor.say(Message("prepare", 1, data=packed(load(partner.write()))))
+    assert (await heard(said, "answer")).ok
+    supervisor.say(Message("drain"))
+    assert await worker == 0
+    gc.unfreeze()  # a worker keeps what it was built of out of the collector's sight
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+
+
+async def heard(said: AsyncIterator[Message], word: str) -> Message:
+    async for message in said:
+        if message.word == word:
+            return message
+    raise AssertionError(f"the worker never said {word}")
 
 
 async def test_a_key_of_ones_own_is_taken(partner: Inside) -> None:
