@@ -84,7 +84,7 @@ def verified_assertion(document: bytes, trusted: Trusted, expected: Expected) ->
     opened = encryption.opened(found[0], trusted.keys, cbc=signed)
     if opened.tag != tag(SAML, "Assertion"):
         raise XmlRefused("what is encrypted is not an assertion")
-    check_unique_ids(opened)
+    check_unique_ids(root, opened)
     _check_single(opened, responses=0)
     signature.check_places(opened, [opened])
     return _signed_part(opened, opened, trusted, signed=signed)

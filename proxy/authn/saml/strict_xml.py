@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from lxml import etree
@@ -185,10 +186,10 @@ def is_id(value: str) -> bool:
     return _ID.fullmatch(value) is not None
 
 
-def check_unique_ids(root: Element) -> None:
-    """Refuse a document in which two elements have the same ID, however the attribute is spelled."""
+def check_unique_ids(*roots: Element) -> None:
+    """Refuse documents in which two elements have the same ID, in one or in two of them, however it is spelled."""
     seen: set[str] = set()
-    for value in _ids(root):
+    for value in chain.from_iterable(map(_ids, roots)):
         if value in seen:
             raise XmlRefused("two elements have the same ID")
         seen.add(value)

@@ -154,6 +154,18 @@ async def test_what_is_encrypted_must_be_an_assertion(idp: Idp, make: Make) -> N
         await login(make(), response)
 
 
+@pytest.mark.parametrize("whole", [False, True])
+async def test_an_id_that_is_outside_too(idp: Idp, make: Make, whole: bool) -> None:
+    response = idp.response(signed="nothing")
+    response.set("ID", str(response[-1].get("ID")))
+    sign(response[-1], idp.keys[0])
+    response.replace(response[-1], encrypted(response[-1]))
+    if whole:
+        sign(response, idp.keys[0])
+    with pytest.raises(LoginRefused, match="same ID"):
+        await login(make(), response)
+
+
 async def test_a_cipher_reference_is_not_followed(idp: Idp, make: Make) -> None:
     response = idp.response(encryption={})
     data = response[-1][0]
