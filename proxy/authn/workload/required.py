@@ -1,7 +1,8 @@
 """Claims a token must have: claim → value, or list of values. Pure.
 
 Strict in type: true is not "true". A claim that is a list holds when any element does. In a text, `*` stands for any
-characters but `/` and `:`, and at least one when it stands alone between them; patterns match the whole value.
+characters but `/`, `:`, blanks and controls, and at least one when it stands alone between `/` and `:`; patterns match
+the whole value.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from proxy.authn.errors import TokenInvalid
 from proxy.model.claims import look_up
 
 _MAX_STARS = 8
-_ANY = r"[^/:\x00-\x1f\x7f]"
+# No blanks, controls, or characters that show as nothing: what is read as one value must be one.
+_ANY = r"[^/:\s\x00-\x1f\x7f-\x9f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
 _Test = Callable[[object], bool]
 
 
