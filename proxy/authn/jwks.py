@@ -23,9 +23,20 @@ RETRY_EMPTY = 1.0  # seconds between two attempts while we have none
 
 
 class KeyCache:
-    """`keys_for` answers from the cache whenever it can. `address` gives the current `jwks_uri`."""
+    """`keys_for` answers from the cache whenever it can. `address` gives the current `jwks_uri`.
 
-    def __init__(self, address: Callable[[], Awaitable[str]], fetcher: Fetcher, clock: Callable[[], float]) -> None:
+    `final`: a key that is not in the set as it was last read does not exist until it is read again. For tokens that
+    are shown again anyway; a login or a renewal in the minute of a new key must rather be put off.
+    """
+
+    def __init__(
+        self,
+        address: Callable[[], Awaitable[str]],
+        fetcher: Fetcher,
+        clock: Callable[[], float],
+        *,
+        final: bool = False,
+    ) -> None:
         self._address = address
         self._fetcher = fetcher
         self._clock = clock
@@ -34,6 +45,7 @@ class KeyCache:
         self._tried_at = float("-inf")
         self._failure: Exception | None = None
         self._renewed = SingleFlight(self._read)
+        self._final = final
 
     async def keys_for(self, kid: str | None, alg: str) -> KeySet:
         """The key set, read again first if it is old or holds nothing for this header.
@@ -45,12 +57,15 @@ class KeyCache:
             await self._renewed()
         if self._keys is None:
             raise ProviderUnavailable(f"no signing keys are known: {self._failure}")
-        if not self._keys.matching(kid, alg) and not self._is_younger_than(FRESH):
+        if not self._keys.matching(kid, alg) and not self._is_whole():
             raise ProviderUnavailable("a token names a new signing key and the keys cannot be read again just now")
         return self._keys
 
     def _answers(self, kid: str | None, alg: str) -> bool:
         return self._keys is not None and bool(self._keys.matching(kid, alg)) and self._is_younger_than(MAX_AGE)
+
+    def _is_whole(self) -> bool:
+        return self._is_younger_than(FRESH) or (self._final and self._failure is None)
 
     def _is_younger_than(self, seconds: float) -> bool:
         return 0 <= self._clock() - self._read_at < seconds

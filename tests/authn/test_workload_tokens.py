@@ -106,6 +106,29 @@ class TestWhoseItIs:
         nobody = Workloads(schema.Workloads(), http, lambda: NOW, MemoryStore().first_seen)
         assert not nobody.recognises(job_token(idp, {}))
 
+    @pytest.mark.parametrize(
+        "claims",
+        [
+            b'{"iss":"ISSUER"}junk',
+            b'{"iss":"ISSUER"}{}',
+            b'{"iss":"ISSUER","x":"\xff"}',
+            b'{"iss":"ISSUER","x":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+            b'{"iss":"ISSUER","x":' + b"1" * 6_000 + b"}",
+            b'{"iss":"ISSUER"',
+            b'[{"iss":"ISSUER"}]',
+        ],
+        ids=["junk behind", "two of them", "no UTF-8", "deep", "long number", "cut short", "in a list"],
+    )
+    async def test_a_jwt_that_cannot_be_read_is_nobodys_and_refused(
+        self, claims: bytes, idp: LyingProvider, workloads: Make
+    ) -> None:
+        judge = workloads()
+        payload = b64(claims.replace(b"ISSUER", idp.issuer.encode())).encode()
+        token = b64(b'{"alg":"RS256","kid":"rsa"}').encode() + b"." + payload + b".AAAA"
+        assert judge.recognises(token)
+        assert await judge.verify(token, ORIGIN, NOW) is Reason.TOKEN_INVALID
+        assert not judge.recognises(b64(b'{"typ":"x"}').encode() + b"." + payload + b".AAAA"), "no JWT at all"
+
     async def test_a_repeated_name_does_not_hide_it(self, idp: LyingProvider, workloads: Make) -> None:
         for text in (f'{{"iss":"x","iss":"{idp.issuer}"}}', f'{{"iss":"{idp.issuer}","iss":"x"}}'):
             assert workloads().recognises(f"e30.{b64(text.encode())}.AA".encode())

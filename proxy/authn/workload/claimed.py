@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 _SPIFFE = "spiffe://"
+UNREADABLE = "(unreadable)"
 
 
 class Pairs(list[tuple[str, Any]]):
@@ -29,6 +30,7 @@ class Claimed:
 
     def of(self, token: bytes) -> str:
         """The issuer, or `spiffe://` and the trust domain, that this token claims to be of; "" for anybody else's.
+        `UNREADABLE` for a JWT whose claims cannot be read: no issuer makes such, and an app might read one into it.
 
         A SPIFFE ID of a trust domain of ours goes before the issuer: its own keys decide, whoever else signed.
         """
@@ -41,7 +43,7 @@ class Claimed:
                     return _SPIFFE + domain
         issuers = [value for name, value in members if name == "iss" and isinstance(value, str)]
         exact = (issuer for issuer in issuers if issuer in self._exact)
-        return next(exact, "") or next(self._nearly(issuers), "")
+        return next(exact, "") or next(self._nearly(issuers), "") or (UNREADABLE if _is_unreadable(token) else "")
 
     def _nearly(self, issuers: Iterable[str]) -> Iterator[str]:
         return (self._issuers[_loose(issuer)] for issuer in issuers if _loose(issuer) in self._issuers)
@@ -62,6 +64,14 @@ def _members(token: bytes) -> Pairs:
     return _read(_decoded(payload)) if payload else Pairs()
 
 
+def _is_unreadable(token: bytes) -> bool:
+    """Whether this has the header of a JWS and a payload that is no JSON object."""
+    header, payload, *others = token.split(b".") if token.count(b".") == 2 else (b"", b"", b"")
+    if not header or not payload or len(others) != 1:
+        return False
+    return any(name == "alg" for name, _ in _read(_decoded(header))) and _parsed(_decoded(payload)) is None
+
+
 def _decoded(part: bytes) -> bytes:
     plain = part.replace(b"+", b"-").replace(b"/", b"_").rstrip(b"=")
     try:
@@ -71,8 +81,12 @@ def _decoded(part: bytes) -> bytes:
 
 
 def _read(data: bytes) -> Pairs:
+    return _parsed(data) or Pairs()
+
+
+def _parsed(data: bytes) -> Pairs | None:
     try:
         value = json.loads(data, object_pairs_hook=Pairs)
     except (ValueError, RecursionError):
-        return Pairs()
-    return value if isinstance(value, Pairs) else Pairs()
+        return None
+    return value if isinstance(value, Pairs) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from proxy.authn.errors import ProviderMisconfigured, TokenInvalid
 from proxy.authn.fetch import Fetcher, is_secure
 from proxy.authn.jwks import KeyCache
 from proxy.authn.keys import KeySet, parse_key_set
-from proxy.authn.tokens import SKEW
+from proxy.authn.tokens import SKEW, Header
 from proxy.authn.workload.compact import read_token
 from proxy.authn.workload.federated import TYPES, Federation
 from proxy.authn.workload.svid import Proved
@@ -68,25 +69,38 @@ class Issuer:
         async def address() -> str:
             return settings.jwks or "" if discovery is None else (await discovery.metadata()).jwks_uri
 
-        self._cache = KeyCache(address, fetcher, clock)
+        self._cache = KeyCache(address, fetcher, clock, final=True)
 
     def __repr__(self) -> str:
         return f"Issuer({self.source.settings.name!r}, issuer={self.source.settings.issuer!r})"
 
     async def verify(self, token: bytes, now: float) -> Proved:
         """Who this token proves, replay aside. Raises `TokenInvalid`, or `ProviderUnavailable` without keys to tell."""
+        text, header, keys = await self._read(token)
+        return self._federation.verify(text, header, keys, now)
+
+    async def verify_in_turn(self, token: bytes, now: float, turn: asyncio.Lock) -> Proved:
+        """As `verify`, one signature in each round of the loop among all who share `turn`."""
+        text, header, keys = await self._read(token)
+        async with turn:
+            await asyncio.sleep(0)
+            return self._federation.verify(text, header, keys, now)
+
+    async def _read(self, token: bytes) -> tuple[str, Header, KeySet]:
         text, header = read_token(token, self.source.settings.algorithms, TYPES)
         keys = self._file if self._file is not None else await self._cache.keys_for(header.kid, header.alg)
-        return self._federation.verify(text, header, keys, now)
+        return text, header, keys
 
     async def used(self, proved: Proved, now: float, first_seen: FirstSeen) -> float:
         """Count a use of a token. Returns until when it may be used again, seconds since the epoch; `now`: not again.
 
-        Raises `TokenReplayed`, and what the store raises.
+        Raises `TokenReplayed`, `TokenInvalid` where none can be counted, and what the store raises.
         """
         reuse = self.source.settings.reuse
-        if reuse is None or not proved.jti:
+        if reuse is None:
             return proved.ends + SKEW
+        if not proved.jti:
+            raise TokenInvalid("the token has no jti, so its uses cannot be counted (reuse)")
         key = f"workload:{self.source.settings.issuer}:{proved.jti}"
         first = await first_seen(key, now, proved.ends + SKEW)
         if first != now and now - first >= reuse:

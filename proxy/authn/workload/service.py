@@ -8,6 +8,7 @@ never answered from memory.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
@@ -16,10 +17,11 @@ from typing import NamedTuple
 import aiohttp
 from cachetools import LRUCache
 
-from proxy.authn.errors import AuthnError, ProviderUnavailable
+from proxy.authn.errors import AuthnError, ProviderUnavailable, TokenInvalid
 from proxy.authn.tokens import SKEW
 from proxy.authn.workload.bundle import Bundle, read_bundle
 from proxy.authn.workload.claimed import Claimed
+from proxy.authn.workload.compact import end_of
 from proxy.authn.workload.issuer import FirstSeen, Issuer, Source, TokenReplayed, source_of
 from proxy.authn.workload.svid import Proved, verify_svid
 from proxy.model.identity import Identity
@@ -95,6 +97,7 @@ class Workloads:
         self._good: LRUCache[tuple[bytes, str], _Known] = LRUCache(maxsize=_TOKENS)
         self._bad: LRUCache[tuple[bytes, str], _Known] = LRUCache(maxsize=_TOKENS)
         self._told_at = float("-inf")
+        self._turn = asyncio.Lock()
 
     def recognises(self, token: bytes) -> bool:
         """Whether a bearer token claims to be of an issuer or trust domain of ours: then it is ours to judge, and no
@@ -128,14 +131,56 @@ class Workloads:
             self._good[digest, audience] = _Known(proved.identity, now, min(until, now + REMEMBERED))
         return proved.identity
 
+    def ends(self, token: bytes) -> float:
+        """When what was begun with a token must end, seconds since the epoch: its own end, with skew, and the grace
+        its issuer is given. 0 for a token that is not, or no longer, of anybody configured here."""
+        name = self._source(token, hashlib.sha256(token).digest())
+        issuer = self._issuers.get(name)
+        try:
+            return end_of(token) + SKEW + (0.0 if issuer is None else issuer.source.settings.grace) if name else 0.0
+        except AuthnError:
+            return 0.0
+
+    async def review(self, token: bytes, audience: str, now: float) -> tuple[Answer, float]:
+        """The verdict on a token with which something was begun that still goes on, and when to ask again, seconds
+        since the epoch. Its end is not looked at (`ends`), and no use of it is counted.
+
+        PROVIDER_UNAVAILABLE says that it cannot be told now. Never raises.
+        """
+        digest = hashlib.sha256(token).digest()
+        known = self._good.get((digest, audience))
+        if known is not None and known.since <= now < known.until:
+            return known.answer, known.until
+        name = self._source(token, digest)
+        try:
+            proved = await self._judged_again(name, token, audience, min(now, end_of(token)))
+        except AuthnError as error:
+            self._tell(name, error, now)
+            return _reason(error), now + REFUSED
+        return proved.identity, now + REMEMBERED
+
     async def _judged(self, name: str, token: bytes, audience: str, now: float) -> tuple[Proved, float]:
         issuer = self._issuers.get(name)
         if issuer is not None:
             proved = await issuer.verify(token, now)
             return proved, await issuer.used(proved, now, self._first_seen)
-        domain = name.removeprefix("spiffe://")
-        proved = verify_svid(token, self.bundles[domain], self._audiences[domain] or (audience,), now)
+        proved = self._svid(name, token, audience, now)
         return proved, proved.ends + SKEW
+
+    async def _judged_again(self, name: str, token: bytes, audience: str, now: float) -> Proved:
+        """There may be thousands at once after a reload: they take turns, and everybody else has theirs."""
+        issuer = self._issuers.get(name)
+        if issuer is not None:
+            return await issuer.verify_in_turn(token, now, self._turn)
+        async with self._turn:
+            await asyncio.sleep(0)
+            return self._svid(name, token, audience, now)
+
+    def _svid(self, name: str, token: bytes, audience: str, now: float) -> Proved:
+        domain = name.removeprefix("spiffe://")
+        if domain not in self.bundles:
+            raise TokenInvalid("the token is not one of anybody who is trusted here")
+        return verify_svid(token, self.bundles[domain], self._audiences[domain] or (audience,), now)
 
     def _source(self, token: bytes, digest: bytes) -> str:
         known = self._sources.get(digest)

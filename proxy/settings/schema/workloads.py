@@ -31,7 +31,8 @@ class TokenIssuer(Strict, frozen=True, kw_only=True):
     ca: str | None = None  # PEM file; default: the system's authorities
     jwks: str | None = None  # https URL or file with the keys, for an issuer without discovery
     longest: Duration = Duration(24 * 3600)  # a token valid for longer is refused
-    reuse: Duration | None = None  # how long after its first use a token with a `jti` is accepted; 0s: once only
+    reuse: Duration | None = None  # how long after its first use a token is accepted, which must have a `jti`; 0s: once
+    grace: Duration = Duration(0)  # how long after a token's end what was begun with it may go on: long uploads of jobs
 
 
 class Workloads(Strict, frozen=True, kw_only=True):
