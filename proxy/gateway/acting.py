@@ -66,6 +66,7 @@ class Acting(Relay):
         "on_record",
         "put_by",
         "reference",
+        "review_at",
         "route_plan",
         "session",
         "since",
@@ -74,6 +75,7 @@ class Acting(Relay):
         "target",
         "until",
         "verdict",
+        "vouched_by",
         "withheld",
     )
 
@@ -97,14 +99,16 @@ class Acting(Relay):
     on_record: bool  # the decision has a line of its own; what it came to will have another
     put_by: str  # where the challenge leads, when a form is given to our pages to keep; else ""
     reference: str
+    review_at: float  # when the token that began this is judged again, seconds since the epoch
     route_plan: RoutePlan | None  # as `plan`, which is only set once there is one
     session: LiveSession | None
     since: float  # when what ended it from outside came about, seconds since the epoch
     snapshot: Snapshot  # the configuration this exchange began under
     started: float  # monotonic
     target: Target | None  # once read
-    until: float  # when what a token began must end, seconds since the epoch; 0 until that is looked up
+    until: float  # when what a token began must end, seconds since the epoch
     verdict: Verdict
+    vouched_by: object  # the WorkloadView that `until` is from; None until that is asked
     withheld: str  # id of a session that may not be used from here
 
     def _challenge(self) -> None:

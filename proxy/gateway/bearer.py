@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
 import re
 from collections.abc import Callable
-
-import msgspec
 
 _SCHEME = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr][ \t]+(.+)").fullmatch
 _TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*").fullmatch  # b64token
 _BETWEEN = re.compile(rb"[^A-Za-z0-9._~+/=-]+").split
-
-
-class _Expiry(msgspec.Struct):
-    exp: float
 
 
 class CredentialRefused(ValueError):
@@ -41,13 +32,3 @@ def token_in(value: bytes, recognises: Callable[[bytes], bool]) -> bytes | None:
     if any(part and recognises(part) for part in _BETWEEN(rest)):
         raise CredentialRefused
     return None
-
-
-def expiry_of(token: bytes) -> float:
-    """When a JWT expires, seconds since the epoch; infinity when it does not say. Only for one that was verified."""
-    payload = token.split(b".")[1:2]
-    try:
-        data = base64.urlsafe_b64decode(payload[0] + b"=" * (-len(payload[0]) % 4))
-        return msgspec.json.decode(data, type=_Expiry).exp
-    except (IndexError, binascii.Error, msgspec.MsgspecError, UnicodeDecodeError):
-        return math.inf

@@ -73,7 +73,9 @@ class HttpExchange(Identifying):
         self.verdict = _DENIED[Reason.INTERNAL_ERROR]
         self.cut_reason = None
         self.since = 0.0
+        self.review_at = 0.0
         self.until = 0.0
+        self.vouched_by = None
         self.on_record = False
         self.put_by = ""
         self.decide_us = 0.0

@@ -34,6 +34,13 @@ class WorkloadView(Protocol):
     async def verify(self, token: bytes, audience: str, now: float) -> Identity | Reason:
         """The same, after the issuer's keys and the store of used tokens were asked. Raises StoreUnavailable."""
 
+    def ends(self, token: bytes) -> float:
+        """When what was begun with a token must end, seconds since the epoch; 0: it is of nobody whom we trust."""
+
+    async def review(self, token: bytes, audience: str, now: float) -> tuple[Identity | Reason, float]:
+        """The verdict on a token with which something was begun: its end and its uses aside, of which this is none.
+        And when to ask again, seconds since the epoch. PROVIDER_UNAVAILABLE: it cannot be told now."""
+
 
 class NoDevices:
     """There is no inventory. A session that is tied to a device all the same cannot be held to it: nobody uses it."""
@@ -71,3 +78,13 @@ class NoWorkloads:
         """Nobody vouches for it."""
         del token, audience, now
         return Reason.TOKEN_INVALID
+
+    def ends(self, token: bytes) -> float:
+        """Now: nobody vouches for it."""
+        del token
+        return 0.0
+
+    async def review(self, token: bytes, audience: str, now: float) -> tuple[Identity | Reason, float]:
+        """Nobody vouches for it."""
+        del token, audience
+        return Reason.TOKEN_INVALID, now

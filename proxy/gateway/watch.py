@@ -11,11 +11,11 @@ import asyncio
 import gc
 import logging
 from collections import deque
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from proxy.gateway.admission import Moment, certificate_of, service_of
-from proxy.gateway.bearer import expiry_of
 from proxy.model.identity import Certificate, Identity
 from proxy.model.reasons import Reason
 
@@ -27,8 +27,6 @@ _SLICE = 0.004  # seconds
 _MANY = 1000  # exchanges
 # A device's proof may be this much too old (seconds) before what is open ends: browsers prove with their next request.
 _PROOF_GRACE = 60.0
-# What was begun with a token may go on this long after it has expired: a CI job's lasts minutes, its upload may too.
-_TOKEN_GRACE = 600.0
 _log = logging.getLogger("ostiary.gateway")
 
 
@@ -97,6 +95,32 @@ class Watch:
         if not self._running and (self._news or self._round):
             self._running = True
             self._slice()
+
+    def review(self, exchange: HttpExchange, token: bytes, since: float) -> None:
+        """Have the token that began this judged again, which may wait for keys. When it is refused now, this ends; when
+        its issuer cannot be asked, this goes on."""
+        exchange.review_at = inf  # one at a time
+        task = asyncio.get_running_loop().create_task(self._reviewed(exchange, token, since))
+        self.house.tasks.add(task)
+        task.add_done_callback(self.house.tasks.discard)
+
+    async def _reviewed(self, exchange: HttpExchange, token: bytes, since: float) -> None:
+        house = self.house
+        workloads, now = house.workloads, house.clock()
+        try:
+            audience = exchange.judged_by.audience_at(exchange.host)
+            found, again_at = await workloads.review(token, audience, now)
+            if exchange.over or exchange.vouched_by is not workloads:
+                return  # in the latter case another review is under way
+            exchange.review_at = again_at
+            if isinstance(found, Identity):
+                if found != exchange.identity:
+                    exchange.decide_again(found, "identity", since, Moment(now))
+            elif found is not Reason.PROVIDER_UNAVAILABLE:
+                exchange.cut(found, "token", since)
+        except Exception:  # noqa: BLE001  # as in _look_at
+            _log.exception("request %s could not be decided again", exchange.reference)
+            exchange.cut(Reason.INTERNAL_ERROR, "token", since)
 
     def _slice(self) -> None:
         moment = Moment(self.house.clock())
@@ -199,10 +223,13 @@ class _Look:
         return service_of(exchange.notes, certificate)
 
     def _of_token(self, token: bytes) -> Identity | None:
-        exchange = self.exchange
-        if not exchange.until:
-            exchange.until = expiry_of(token) + _TOKEN_GRACE
-        late = self.now >= exchange.until
-        if late or (exchange.snapshot is not self.house.snapshot and not self.house.workloads.recognises(token)):
-            exchange.cut(Reason.TOKEN_INVALID, "token", exchange.until if late else self.since)
+        exchange, workloads = self.exchange, self.house.workloads
+        if exchange.vouched_by is not workloads:
+            exchange.vouched_by = workloads
+            exchange.until = workloads.ends(token)
+            exchange.review_at = 0.0
+        if self.now >= exchange.until:
+            exchange.cut(Reason.TOKEN_INVALID, "token", exchange.until or self.since)
+        elif self.now >= exchange.review_at:
+            self.watch.review(exchange, token, self.since)
         return exchange.identity
