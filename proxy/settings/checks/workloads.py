@@ -80,8 +80,6 @@ def _issuer(at: Path, one: TokenIssuer) -> Findings:
         yield from form((*at, "jwks"), forms.protected_url, one.jwks)
     if one.longest <= 0:
         yield Finding((*at, "longest"), '"longest" must be longer than nothing')
-    if one.grace < 0:
-        yield Finding((*at, "grace"), '"grace" must not be less than nothing', "0s: what a token began ends with it")
     if one.reuse is not None and one.reuse > one.longest:
         yield Finding((*at, "reuse"), '"reuse" is longer than any token may live ("longest")', "", "warning")
 
