@@ -3,8 +3,8 @@
     {"devices": [{"match": {"serial": "C02XL0"}, "attributes": {"managed": true, "os_version": "14.2"}, "observed": 1}]}
 
 `match` names the device (`id`, `serial`, `cert_sha256`, or `email` and `name`), `observed` is optional: when the system
-last heard from it, seconds since the epoch. Without it that is when the message was signed: one that is delivered late is
-no news.
+last heard from it, seconds since the epoch. Without it that is when the message was signed: one that is delivered late
+is no news.
 """
 
 from __future__ import annotations
