@@ -165,4 +165,5 @@ def _row(each: Listing) -> dict[str, object]:
         "last_seen": iso(record.last_seen),
         "expires": iso(record.expires),
         "hosts": list(each.hosts),
+        "device": None if record.device is None else {"id": record.device.device, "binding": record.device.binding},
     }

@@ -84,7 +84,8 @@ async def go_to_portal(visit: Visit) -> web.Response:
 async def whoami(visit: Visit) -> web.Response:
     """GET `/.ostiary/whoami` on any host: who the proxy thinks is asking. Always JSON, never a secret.
 
-    `groups` is null when the provider did not tell them, which is not the same as being in none.
+    `groups` is null when the provider did not tell them, which is not the same as being in none. `device` says which
+    one the session is tied to, and by what; null for none.
     """
     session = await visit.session()
     if session is None:
@@ -96,7 +97,7 @@ async def whoami(visit: Visit) -> web.Response:
         )
         status, headers, body = render(refusal, want="json")
         return answer(status, headers, body)
-    identity = session.identity
+    identity, bound = session.identity, session.device
     told = {
         "kind": identity.kind,
         "subject": identity.subject,
@@ -105,6 +106,9 @@ async def whoami(visit: Visit) -> web.Response:
         "groups": None if "groups" in identity.unknown else sorted(identity.groups),
         "provider": session.provider,
         "authenticated_at": None if identity.auth_time is None else _iso(identity.auth_time),
+        "acr": identity.acr or None,
+        "amr": [*identity.amr, *identity.second_factor],
+        "device": None if bound is None else {"id": bound.device or None, "binding": bound.binding},
         "session": {"id": session.sid[:_SID_SHOWN], "expires": _iso(visit.ends(session))},
     }
     return answer(200, JSON_HEADERS, msgspec.json.encode(told))

@@ -14,6 +14,7 @@ import pytest
 from session_people import NOON, person, record
 
 from proxy.cli import main
+from proxy.model.device import Bound
 from proxy.model.reasons import Reason
 from proxy.sessions.session import SessionRecord, hashed
 from proxy.sessions.sqlite import SqliteStore
@@ -99,7 +100,7 @@ class TestList:
         assert ann.split()[:3] == ["s-ann", "ann@example.com", "corp"]
 
     def test_json_for_programs(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        write(folder, record("s-ann"), record("s-bob", "bob"))
+        write(folder, record("s-ann", device=Bound(device="d-7", binding="agent")), record("s-bob", "bob"))
         assert ostiary(folder, "list", "--json", "--user", "ann@example.com") == 0
         assert json.loads(capsys.readouterr().out) == [
             {
@@ -112,6 +113,7 @@ class TestList:
                 "last_seen": "2027-01-15T08:00:00+00:00",
                 "expires": "2027-01-15T20:00:00+00:00",
                 "hosts": ["app.apps.localhost"],
+                "device": {"id": "d-7", "binding": "agent"},
             }
         ]
 

@@ -13,6 +13,7 @@ from screenshots import PAGES
 from web_html import Page
 from web_stage import GRAFANA, LOGIN, NAVIGATE, WIKI, Browser, login_url, route, staged
 
+from proxy.model.device import Bound
 from proxy.model.identity import Identity
 from proxy.model.reasons import MEANING, Reason
 from proxy.model.verdict import Failed
@@ -250,7 +251,23 @@ async def test_whoami_for_somebody_and_nobody() -> None:
         assert session is not None
         assert told["session"]["id"] == session.sid[:8]
         assert session.sid not in answer.text
+        assert told["device"] is None
+        assert told["amr"] == list(session.identity.amr)
         assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_whoami_says_which_device_the_session_is_tied_to_and_how() -> None:
+    async with staged() as stage:
+        browser = Browser(stage)
+        await browser.open(login_url("/"))
+        session = await stage.session_of(browser, WIKI)
+        assert session is not None
+        bound = Bound(device="d-7", binding="provider")
+        await stage.sessions.amend(session.sid, lambda old: msgspec.structs.replace(old, device=bound))
+
+        told = json.loads((await browser.fetch(f"{WIKI}/.ostiary/whoami")).body)
+
+        assert told["device"] == {"id": "d-7", "binding": "provider"}
 
 
 @pytest.mark.parametrize(("unknown", "told"), [(frozenset(), []), (frozenset({"groups"}), None)], ids=["no", "unknown"])
