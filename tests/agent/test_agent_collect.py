@@ -123,7 +123,7 @@ async def test_a_command_that_talks_without_end_is_cut_short() -> None:
 
 
 async def test_a_command_gets_no_shell_no_input_and_none_of_our_secrets() -> None:
-    environment = {"HOME": "/srv/ann", "AWS_SECRET_ACCESS_KEY": "secret", "PATH": "/tmp/planted"}
+    environment = {"HOME": "/srv/ann", "AWS_SECRET_ACCESS_KEY": "secret", "PATH": "/srv/planted"}
     said = await Commands(environment)(["env"])
     assert said is not None
     assert "secret" not in said.out
