@@ -304,7 +304,10 @@ def header_value(value: str) -> None:
 
 def web_link(text: str) -> None:
     """A link that may stand on a page: https, http or mailto."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # brackets that hold no address
+        raise Malformed(f'"{text}" is not a link', "write https://… or mailto:…") from None
     if re.search(r"[\s\\\"<>]", text) or parts.scheme not in {"https", "http", "mailto"}:
         raise Malformed(f'"{text}" is not a link', "write https://… or mailto:…")
     if parts.scheme != "mailto" and not parts.hostname:

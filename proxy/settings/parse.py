@@ -99,6 +99,9 @@ class _Builder:
         if frame is not None and frame.key is None and type(frame.value) is dict:
             self.name(frame, value, event.start_mark)
         else:
+            if value == "<<" and event.style == "":  # as a value: as a key, `name` has words for it
+                self.report(event.start_mark, '"<<" is a merge to some YAML readers', 'write "<<" in quotes')
+                value = BROKEN
             self.add(value, event.start_mark, event.start_mark)
 
     def cut_short(self, event: Any) -> None:

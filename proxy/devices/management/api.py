@@ -87,7 +87,10 @@ class Api:
     def _at(self, path: str) -> str:
         if path.startswith("/"):
             return self.base + path
-        ours, theirs = urlsplit(self.base), urlsplit(path)
+        try:
+            ours, theirs = urlsplit(self.base), urlsplit(path)
+        except ValueError:
+            raise ManagementUnavailable(f"{self.base} leads to what is no address") from None
         if (theirs.scheme, theirs.netloc) != (ours.scheme, ours.netloc):
             raise ManagementUnavailable(f"{self.base} leads to another place, which is not followed")
         return path
