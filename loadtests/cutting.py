@@ -106,7 +106,7 @@ async def probe(folder: Path, port: int) -> None:
     asking = asyncio.create_task(_ask(port, took))
     commands = await lines()
     while await commands.readline():
-        say(worst=max(took), median=median(took), count=len(took))
+        say(worst=max(took, default=0.0), median=median(took or [0.0]), count=len(took))
         took.clear()
     asking.cancel()
     app.close()
