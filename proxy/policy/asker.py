@@ -48,4 +48,8 @@ def asker_of(facts: Facts) -> Asker:
 
 
 def _names(identity: Identity, certificate: Certificate | None) -> tuple[str, ...]:
-    return (identity.subject, *(certificate.names if certificate is not None else ()))
+    """A certificate's other names are those of the service it names; beside a token it may be a device's, and then what
+    it says is nobody's name."""
+    if certificate is None or identity.subject not in certificate.names:
+        return (identity.subject,)
+    return (identity.subject, *certificate.names)

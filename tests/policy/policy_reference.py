@@ -77,7 +77,8 @@ def of_asker(leaf: Leaf, facts: Facts) -> Truth:
     if identity is None:
         return None
     if key == "services":
-        names = [identity.subject, *(facts.certificate.names if facts.certificate else ())]
+        of_certificate = facts.certificate.names if facts.certificate else ()
+        names = [identity.subject, *(of_certificate if identity.subject in of_certificate else ())]
         return identity.kind == "service" and any(is_service(name, want) for name in names for want in asked)
     if identity.kind == "service":
         return False
